@@ -1,0 +1,74 @@
+"""A host booted by systemd for the contract; where there can be none, the reason is printed (in CI: a failure)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import (
+    INSIDE,
+    ROOT,
+    Bench,
+    PidfileBench,
+    SystemdBench,
+)
+from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV
+
+_NUMBERS = itertools.count()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try the contract once: not again in the copy of the tree (without git) that ansible-test works in."""
+    if not (ROOT / ".git").exists():
+        here = str(Path(__file__).parent)
+        for item in items:
+            if str(item.path).startswith(here):
+                item.add_marker(pytest.mark.skip(reason="the contract is tried by pytest in the tree itself"))
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Any]:
+    """A booted host that sees this tree."""
+    lab = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.host")
+    reason = lab.unavailable()
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    one = lab.SystemdHost(f"contract-{os.getpid()}")
+    try:
+        yield one.up(binds={str(ROOT): INSIDE})
+    finally:
+        one.down()
+
+
+@pytest.fixture
+def systemd_bench(host: Any) -> Iterator[SystemdBench]:
+    """Units of their own in the host, with an env file that declares the flags."""
+    bench = SystemdBench(host, next(_NUMBERS))
+    bench.env(ENV)
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def pidfile_bench(tmp_path: Path) -> Iterator[PidfileBench]:
+    """Processes of their own on this machine."""
+    bench = PidfileBench(tmp_path)
+    yield bench
+    bench.close()
+
+
+BENCHES = {"pidfile": "pidfile_bench", "systemd": "systemd_bench"}
+
+
+@pytest.fixture(params=sorted(BENCHES))
+def bench(request: pytest.FixtureRequest) -> Bench:
+    """One platform's bench after the other."""
+    made: Callable[[str], Bench] = request.getfixturevalue
+    return made(BENCHES[request.param])
