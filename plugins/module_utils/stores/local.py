@@ -1,0 +1,112 @@
+# Copyright: the dualwrite.rollback contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A folder as a store."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import BinaryIO
+
+from ..core.errors import InvalidInput, NotFound, RollbackError
+from ..core.evidence import format_time
+from ..core.files import fsync_folder, write_atomically
+from .base import Stat, Store
+
+FULL_DISK_HINT = "Free the disk or fix the permissions and run the same command again."
+
+
+class LocalStore(Store):
+    """Objects are files below ``place``; folders are made as needed with ``folder_mode``, files with ``file_mode``."""
+
+    def __init__(self, place: str, *, folder_mode: int = 0o750, file_mode: int = 0o640) -> None:
+        self.place = os.path.abspath(os.path.expanduser(place))
+        self._folder_mode = folder_mode
+        self._file_mode = file_mode
+
+    def put(self, name: str, content: bytes) -> str:
+        """Replace the file in one step and return its path; raises RollbackError when it can't be written."""
+        path = self._ready(name)
+        write_atomically(path, content, mode=self._file_mode)
+        return path
+
+    def append(self, name: str, extend: Callable[[bytes], bytes]) -> None:
+        """Add to the file's end under flock, fsynced; raises RollbackError when it can't be written.
+
+        A write that fails half way (disk full) is taken back, so that the file stays as it was.
+        """
+        path = self._ready(name)
+        try:
+            new = not os.path.exists(path)
+            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, self._file_mode)
+            with os.fdopen(handle, "r+b", buffering=0) as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+                content = stream.read()
+                addition = extend(content)
+                try:
+                    written = 0
+                    while written < len(addition):
+                        written += os.write(handle, addition[written:])
+                    os.fsync(handle)
+                except OSError:
+                    with contextlib.suppress(OSError):
+                        os.ftruncate(handle, len(content))
+                    raise
+            if new:
+                fsync_folder(os.path.dirname(path))
+        except OSError as error:
+            raise RollbackError(
+                f"the file can't be written: {error.strerror}", where=path, hint=FULL_DISK_HINT
+            ) from error
+
+    def open(self, name: str) -> BinaryIO:
+        """Return the file opened for reading; raises NotFound when it does not exist or can't be read."""
+        path = self._path(name)
+        try:
+            return builtins.open(path, "rb")
+        except FileNotFoundError as error:
+            raise NotFound("the file does not exist", where=path) from error
+        except OSError as error:
+            raise InvalidInput(f"the file can't be read: {error.strerror}", where=path) from error
+
+    def list(self, prefix: str = "") -> list[Stat]:
+        """Return the files whose name starts with ``prefix``, sorted by name; hidden ones are left out."""
+        found = []
+        start = os.path.dirname(self._path(prefix + "x"))
+        for folder, folders, files in os.walk(start):
+            folders[:] = [sub for sub in folders if not sub.startswith(".")]
+            for file in files:
+                name = os.path.relpath(os.path.join(folder, file), self.place)
+                known = self.stat(name) if name.startswith(prefix) and not file.startswith(".") else None
+                if known:
+                    found.append(known)
+        return sorted(found, key=lambda item: item.name)
+
+    def stat(self, name: str) -> Stat | None:
+        """Return name, size and time of one file, None when there is none."""
+        try:
+            seen = os.stat(self._path(name))
+        except OSError:
+            return None
+        return Stat(name, seen.st_size, format_time(datetime.fromtimestamp(seen.st_mtime, timezone.utc)))
+
+    def _path(self, name: str) -> str:
+        path = os.path.normpath(os.path.join(self.place, name))
+        if not path.startswith(self.place.rstrip("/") + "/"):
+            raise InvalidInput(f"the name '{name}' leads out of the folder", where=self.place)
+        return path
+
+    def _ready(self, name: str) -> str:
+        path = self._path(name)
+        try:
+            os.makedirs(os.path.dirname(path), mode=self._folder_mode, exist_ok=True)
+        except OSError as error:
+            raise RollbackError(
+                f"the folder can't be made: {error.strerror}", where=os.path.dirname(path), hint=FULL_DISK_HINT
+            ) from error
+        return path

@@ -1,0 +1,42 @@
+"""A folder as a store."""
+
+import pytest
+
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import (
+    InvalidInput,
+    NotFound,
+    RollbackError,
+)
+from ansible_collections.dualwrite.rollback.plugins.module_utils.stores.local import LocalStore
+
+
+def test_put_open_list_and_stat(tmp_path):
+    store = LocalStore(str(tmp_path / "made" / "later"))
+    path = store.put("staging/r1/incident.md", b"one")
+    store.put("staging/r1/incident.md", b"two")
+    store.append("staging/r2/record.jsonl", lambda content: b"a")
+    store.append("staging/r2/record.jsonl", lambda content: content + b"b")
+    assert path == str(tmp_path / "made/later/staging/r1/incident.md")
+    assert store.read("staging/r1/incident.md") == b"two"
+    assert store.read("staging/r2/record.jsonl") == b"aab"
+    assert [item.name for item in store.list("staging/")] == ["staging/r1/incident.md", "staging/r2/record.jsonl"]
+    assert [item.name for item in store.list("staging/r2/")] == ["staging/r2/record.jsonl"]
+    assert store.list("production/") == []
+    assert store.stat("staging/r2/record.jsonl").size == 3
+    assert store.stat("nope") is None
+
+
+def test_a_name_can_not_leave_the_folder(tmp_path):
+    with pytest.raises(InvalidInput, match="leads out of the folder"):
+        LocalStore(str(tmp_path)).put("../elsewhere", b"")
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    with pytest.raises(NotFound, match="does not exist"):
+        LocalStore(str(tmp_path)).open("record.jsonl")
+
+
+def test_a_folder_that_can_not_be_made_is_said(tmp_path):
+    (tmp_path / "reports").write_text("a file, not a folder")
+    with pytest.raises(RollbackError, match="the folder can't be made: .*irectory.* run the same command again"):
+        LocalStore(str(tmp_path / "reports")).put("x/y", b"")
