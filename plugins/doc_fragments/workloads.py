@@ -1,0 +1,71 @@
+# Copyright: the dualwrite.rollback contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The workloads that hold flags, and how their processes read a boolean."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Options ``workloads`` and ``boolean_words``."""
+
+    DOCUMENTATION = r"""
+options:
+  workloads:
+    description:
+      - Everything on this host that holds the flags in its processes, workers and schedulers included.
+      - An empty list is refused, because nothing looked at proves nothing.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The name of the workload in results and error messages.
+        type: str
+        required: true
+      platform:
+        description: How the workload runs on the host.
+        type: str
+        required: true
+      options:
+        description:
+          - What the platform needs to know about the workload. An option the platform does not know is refused.
+          - >-
+            On every platform: C(roll), the ways to make new values live, in the order in which they are tried
+            (V(reload), V(restart), default V([restart])); C(reload_signal) (default V(HUP)) and C(reload_timeout)
+            (seconds that a reload may take until all instances hold the values, default V(10)); C(state_file), the path
+            with C({pid}) in it where the application writes the flags it holds, for applications that take new values
+            without a new process; C(instance_match), a regular expression of the command lines that count as
+            instances (default all); C(stable_for), seconds that a started workload must live (default V(1));
+            C(may_be_stopped), whether a workload that does not run is no failure (default V(false)).
+          - >-
+            Platform V(pidfile): C(pidfile), C(env_file), C(env_format) (V(dotenv) or V(systemd), default V(dotenv)),
+            C(start_command) (a list or a text, needed for V(restart)), C(start_timeout) (seconds until it has written
+            the pidfile, default V(30)), C(start_env_file) (whether the start command
+            gets what the env file holds in its environment, default V(false)), C(chdir), C(user), C(cmdline_match)
+            (a regular expression that the command line must match, so that a stale pidfile never hits a stranger),
+            C(stop_signal) (default V(TERM)), C(kill_after) (seconds after which C(SIGKILL) follows, default never),
+            C(log_file).
+          - >-
+            Platform V(systemd): C(unit), C(scope) (V(system) or V(user), default V(system)), C(env_file) (which of the
+            unit's C(EnvironmentFile=) gets a flag that is declared nowhere yet).
+        type: dict
+        default: {}
+  boolean_words:
+    description:
+      - The words that the application takes for true and for false, the one to write first. Case does not matter.
+      - Any other text, and a missing value, is unknown, and unknown never passes.
+    type: dict
+    default: {}
+    suboptions:
+      "true":
+        description: Words for true.
+        type: list
+        elements: str
+        default: ["true", "1", "yes", "on"]
+      "false":
+        description: Words for false.
+        type: list
+        elements: str
+        default: ["false", "0", "no", "off"]
+"""
