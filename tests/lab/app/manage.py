@@ -1,0 +1,10 @@
+"""Run Django's management commands for the lab's application."""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "deltacrown.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
