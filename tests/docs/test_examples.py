@@ -1,0 +1,214 @@
+"""Every example of every module is run: on the lab, or on a host booted by systemd, with its placeholders filled in."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docs.pages import blocks
+from tests.lab.host import SystemdHost, up_with_app
+from tests.lab.host.app import ENV_FILE, WEB, WORKER
+from tests.lab.host.host import STAGING
+from tests.lab.lab import Lab
+from tests.lab.waiting import wait_until
+from tests.support.measure import FLAG, LEGACY, PROCESSES, VNEXT, await_dual_writes, figures, held
+from tests.support.play import ROOT, Ended, call, environ
+from tests.support.units import dual_writing, holders, need_hosts
+
+MODULES = ROOT / "plugins" / "modules"
+# Which example (counted from 0) of which module runs where.
+ON_THE_LAB = {"run_record": [0, 1, 2, 3], "flag": [0], "health_probe": [0, 1, 2, 3]}
+ON_A_HOST = {"run_lock": [0, 1], "flag": [1], "flag_info": [0, 1]}
+FLAGS = {
+    r"\bDUAL_WRITE_ENABLED\b": FLAG,
+    r"\bDUAL_WRITE_STRICT\b": "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE",
+}
+HOST_NAMES = {
+    "shop-web.service": WEB,
+    "shop-import.service": WORKER,
+    "/etc/shop/app.env": ENV_FILE,
+    "/run/shop/worker.pid": "/run/deltacrown/worker.pid",
+    "shop-worker": "run_worker",
+}
+
+
+def source(module: str) -> str:
+    """Read the text of a module's EXAMPLES."""
+    for node in ast.parse((MODULES / f"{module}.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "EXAMPLES":
+            return ast.literal_eval(node.value)
+    raise AssertionError(f"{module} has no EXAMPLES")
+
+
+def examples(module: str) -> list[dict[str, Any]]:
+    """Read the examples of a module as tasks."""
+    return yaml.safe_load(source(module))
+
+
+def filled(chosen: dict[str, list[int]], names: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the chosen examples with every placeholder replaced; one that nothing mentions is a mistake here."""
+    mentioned = set()
+    tasks = []
+    for module, numbers in chosen.items():
+        text = source(module)
+        for placeholder, value in names.items():
+            text, found = re.subn(placeholder, lambda _, value=value: value, text)
+            mentioned |= {placeholder} if found else set()
+        tasks += [yaml.safe_load(text)[number] for number in numbers]
+    assert mentioned == set(names)
+    return tasks
+
+
+def run(tasks: list[dict[str, Any]], variables: dict[str, Any], folder: Path, *more: str, **env: str) -> Ended:
+    """Run tasks as a playbook and assert that each ran and none failed."""
+    play = {"hosts": "all", "gather_facts": False, "vars": variables, "tasks": tasks}
+    (folder / "examples.yml").write_text(yaml.safe_dump([play], sort_keys=False))
+    config = {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    argv = ["ansible-playbook", str(folder / "examples.yml"), *more]
+    ended = call(argv, folder, environ(**config, **env), cwd=folder)
+    assert ended.rc == 0, ended.text
+    missing = [task["name"] for task in tasks if f"TASK [{task['name']}]" not in ended.text]
+    assert missing == []
+    return ended
+
+
+def test_every_example_of_every_module_has_its_place() -> None:
+    modules = sorted(path.stem for path in MODULES.glob("[a-z]*.py"))
+    assert sorted(ON_THE_LAB.keys() | ON_A_HOST.keys()) == modules
+    for module in modules:
+        placed = sorted(ON_THE_LAB.get(module, []) + ON_A_HOST.get(module, []))
+        assert placed == list(range(len(examples(module)))), module
+
+
+# --- on the lab -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab that dual-writes under 20 requests per second."""
+    made = Lab("docs", tmp_path_factory.mktemp("lab"))
+    try:
+        made.up(traffic=20)
+        await_dual_writes(made)
+        yield made
+    finally:
+        made.down()
+
+
+def test_the_examples_hold_on_the_lab(lab: Lab, tmp_path: Path) -> None:
+    state, database = lab.state, lab.state["database"]
+    names = {
+        **FLAGS,
+        "/run/shop/web.pid": state["web"]["pidfile"],
+        r"gunicorn\.\*shop": state["web"]["cmdline_match"],
+        "/run/shop/worker.pid": state["worker"]["pidfile"],
+        "shop-worker": state["worker"]["cmdline_match"],
+        "/etc/shop/app.env": state["env_file"],
+        "/run/shop/instances": f"{state['run_dir']}/instances",
+        "/opt/shop/bin/start-web": state["web"]["start_command"][0],
+        "/opt/shop/bin/start-worker": state["worker"]["start_command"][0],
+        r"reports/staging/\d{8}T\d{6}Z[-a-z0-9]+": '"{{ run.path }}"',
+        "app_errors_total": "http_requests_total",
+        "baseline_offset: 3600": "baseline_offset: 5",
+    }
+    workloads = [
+        {
+            "name": name,
+            "platform": "pidfile",
+            "options": {
+                "pidfile": state[name]["pidfile"],
+                "cmdline_match": state[name]["cmdline_match"],
+                "env_file": state["env_file"],
+                "start_command": state[name]["start_command"],
+                "state_file": f"{state['run_dir']}/instances/{{pid}}.json",
+            },
+        }
+        for name in ("web", "worker")
+    ]
+    variables = {
+        "flag_result": {"changed": False, "summary": "nothing was to do"},
+        "app_url": lab.url,
+        "app_workloads": workloads,
+        "app_flags": {FLAG: False},
+        "app_manage": state["manage_command"],
+        "app_logs": [state["web"]["log"]],
+        "app_database": {
+            "login_host": database["host"],
+            "login_port": database["port"],
+            "login_user": database["user"],
+            "login_db": database["dbname"],
+            "passfile": database["pgpass_file"],
+        },
+        "app_create_url": f"{lab.url}/api/vnext/teams/create/",
+        "app_teams_url": f"{lab.url}/api/vnext/teams/",
+        "app_token_file": state["token_file"],
+        "app_new_table": VNEXT,
+        "app_old_table": LEGACY,
+        "prometheus_url": (state.get("prometheus") or {}).get("url", ""),
+        "rolled_at": "{{ now(utc=true, fmt='%Y-%m-%dT%H:%M:%SZ') }}",
+    }
+    chosen = dict(ON_THE_LAB)
+    if not variables["prometheus_url"]:
+        reason = "prometheus is not installed: the example of the kind metric is not run"
+        assert not os.environ.get("CI"), reason
+        print(f"\n{reason}")
+        chosen["health_probe"] = chosen["health_probe"][:-1]
+    inventory = ["-i", "localhost,", "-c", "local", "-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
+    ended = run(filled(chosen, names), variables, tmp_path, *inventory)
+    assert held(lab) == ["false"] * PROCESSES
+    assert lab.sql(f"SELECT count(*) FROM {VNEXT} WHERE name = 'canary of the example'") == [(0,)]
+    assert list(tmp_path.glob("reports/staging/*/incident.html"))
+    figures(examples_on_the_lab=len(filled(chosen, names)), took=ended.took)
+
+
+# --- on a host ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[SystemdHost]:
+    """A host with the application as units."""
+    need_hosts()
+    one = SystemdHost(f"docs-{os.getpid()}")
+    try:
+        up_with_app(one)
+        yield one
+    finally:
+        one.down()
+
+
+def test_the_smallest_description_of_the_readme_is_enough(host: SystemdHost, tmp_path: Path) -> None:
+    """Its yaml alone, for the unit that it names: the rollback ends well and leaves its report."""
+    described = next(block for block in blocks("yaml") if block.page == ROOT / "README.md")
+    inventory = tmp_path / "hosts.yml"
+    hosts = {STAGING: {"ansible_user": "deploy", "ansible_become": True}}
+    inventory.write_text(yaml.safe_dump({"dualwrite": {"hosts": hosts, "vars": yaml.safe_load(described.text)}}))
+    argv = ["ansible-playbook", "dualwrite.rollback.rollback_dual_write", "-i", str(inventory)]
+    env = environ(ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_SSH_ARGS=f"-F {host.ssh_config}")
+    ended = call(argv, tmp_path / "reports", env, cwd=tmp_path)
+    assert ended.rc == 0, ended.text
+    assert holders(host)[WEB] == ["false"] * 4
+    assert ended.closed()["hosts"] == {STAGING: "done"}
+    figures(smallest_description=ended.took)
+
+
+def test_the_examples_hold_on_a_host(host: SystemdHost, tmp_path: Path) -> None:
+    names = {**FLAGS, **HOST_NAMES, r"web-1\.example\.org": host.name}
+    run_id = "20261123T103000Z-rollback-1f2e"
+    variables = {"run": {"run_id": run_id, "operator": "ann", "controller": {"host": "ctl-1"}, "resumes": []}}
+    dual_writing(host)
+    host.write(HOST_NAMES["/run/shop/worker.pid"], host.run(["systemctl", "show", "-P", "MainPID", WORKER]).stdout)
+    connection = ["-i", f"{STAGING},", "-u", "deploy", "--become"]
+    tasks = filled(ON_A_HOST, names)
+    # The worker is rolled by the second example of flag, and its pidfile would be stale for those of flag_info.
+    tasks.sort(key=lambda task: "dualwrite.rollback.flag" in task)
+    ended = run(tasks, variables, tmp_path, *connection, ANSIBLE_SSH_ARGS=f"-F {host.ssh_config}")
+    wait_until(lambda: set(sum(holders(host).values(), [])) == {"False"}, "every process to hold False")
+    assert host.run(["ls", "/var/lib/dualwrite"]).stdout == ""
+    figures(examples_on_a_host=len(tasks), took=ended.took)

@@ -1,0 +1,47 @@
+"""A lab with traffic for the tests of one module, which drive real playbooks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gates.tree import copied_tree
+from tests.lab.lab import Lab
+from tests.support.measure import FIGURES, await_dual_writes
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was measured."""
+    if FIGURES:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(FIGURES))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab that dual-writes under 20 requests per second."""
+    made = Lab("it", tmp_path_factory.mktemp("lab"))
+    try:
+        made.up(traffic=20)
+        await_dual_writes(made)
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the reports of a module's runs; no run has made it yet."""
+    return tmp_path_factory.mktemp("runs") / "reports"
+
+
+@pytest.fixture(scope="session")
+def clone() -> Iterator[Path]:
+    """A copy of the tree as `make setup` leaves a fresh clone, so that runs put their reports there, not here."""
+    with copied_tree() as tree:
+        link = tree / ".cache" / "collections" / "ansible_collections" / "dualwrite" / "rollback"
+        link.parent.mkdir(parents=True)
+        link.symlink_to(tree)
+        yield tree

@@ -1,0 +1,103 @@
+"""What the tests measure at the lab: the last dual-write, failed requests, and a bare restart to compare with."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.lab.lab import Lab
+from tests.lab.waiting import wait_until
+
+FLAG = "TEAM_VNEXT_DUAL_WRITE_ENABLED"
+WORKLOADS = ("web", "worker")
+PROCESSES = 5
+#: one line per test, for the end of pytest's output
+FIGURES: list[str] = []
+VNEXT, LEGACY, MAP = "organizations_team", "teams_team", "organizations_teammigrationmap"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a run could change at the lab: the env file's bytes and every process with what it holds."""
+
+    env: bytes
+    processes: frozenset[tuple[int, int, str]]
+
+    @classmethod
+    def of(cls, lab: Lab) -> State:
+        """Look at a lab."""
+        told = ((one["pid"], one["start_time"], one["flags"][FLAG]) for one in lab.instances())
+        env_file = lab.paths.env_file  # a test may have put a folder in its place
+        return cls(env_file.read_bytes() if env_file.is_file() else b"", frozenset(told))
+
+
+def held(lab: Lab) -> list[str]:
+    """Return what each live process of the application says that it holds for the flag."""
+    return [one["flags"][FLAG] for one in lab.instances()]
+
+
+def restart(lab: Lab, value: str) -> None:
+    """Do what the runbook's page does: edit the file, stop, start."""
+    lab.set_env(**{FLAG: value})
+    for workload in WORKLOADS:
+        lab.stop(workload)
+        lab.start(workload)
+
+
+def await_dual_writes(lab: Lab, number: int = 10) -> None:
+    """Wait until this many more teams were written to both models."""
+    start = lab.counts()[MAP]
+    wait_until(lambda: lab.counts()[MAP] >= start + number, f"{number} dual writes of the traffic")
+
+
+def dual_writing(lab: Lab) -> None:
+    """Have every process of the lab dual-write, under traffic."""
+    if held(lab) != ["true"] * PROCESSES:
+        restart(lab, "true")
+        wait_until(lambda: held(lab) == ["true"] * PROCESSES, "five processes to hold dual-write on")
+    await_dual_writes(lab)
+
+
+def to_last_dual_write(lab: Lab, called: datetime) -> float:
+    """Return the seconds from a command to the last row that dual-write wrote, 0 when none came after it."""
+    last = lab.last_dual_write()
+    return max(0.0, (last - called).total_seconds()) if last else 0.0
+
+
+def bare_restart(lab: Lab) -> tuple[float, float]:
+    """Switch a dual-writing lab off the bare way; return seconds to the last dual-write and in all."""
+    called = datetime.now(UTC)
+    restart(lab, "false")
+    took = (datetime.now(UTC) - called).total_seconds()
+    return to_last_dual_write(lab, called), took
+
+
+def canaries(lab: Lab) -> int:
+    """Return how many teams of a canary are left in either model."""
+    query = f"SELECT (SELECT count(*) FROM {VNEXT} WHERE slug LIKE %(like)s)"
+    query += f" + (SELECT count(*) FROM {LEGACY} WHERE name LIKE %(like)s)"
+    return int(lab.sql(query, {"like": "dualwrite-canary-%"})[0][0])
+
+
+def secrets_of(env_file: str) -> list[str]:
+    """Return the values of an env file that nobody else may read."""
+    values = (line.partition("=") for line in env_file.splitlines())
+    words = ("SECRET", "TOKEN", "PASSWORD")
+    return [value.strip("'\"") for name, dummy, value in values if any(word in name for word in words)]
+
+
+def told(folder: Path, name: str) -> str:
+    """Return the text of a report's file."""
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def figures(**numbers: Any) -> None:
+    """Keep and print a test's main figures in one line; seconds are floats."""
+    shown = (f"{value:.1f} s" if isinstance(value, float) else str(value) for value in numbers.values())
+    line = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in zip(numbers, shown, strict=True))
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition("::")[2].partition(" ")[0]
+    FIGURES.append(f"{test}: {line}")
+    print(f"\n{line}")
