@@ -14,6 +14,7 @@ description:
     given and the run's budget.
   - Other tasks are silent unless they fail or are unreachable. With C(-v) they get a short line, with C(-vvv) the
     output is that of the callback C(ansible.builtin.default).
+  - What M(dualwrite.rollback.flag_info) read on all hosts is shown as one table at the end.
   - Ends with the outcome, where the report lies, and a sentence for each host that is not proved.
 author: dualwrite.rollback contributors (@dualwrite)
 extends_documentation_fragment:
@@ -39,11 +40,13 @@ import time
 from ansible import constants as C
 from ansible.plugins.callback.default import CallbackModule as Default
 
+from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.flag_table import table
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.run_record import seconds_alive
 
 OURS = "dualwrite.rollback."
 PHASES = {"flag": "flag", "flag_info": "read", "health_probe": "verify", "run_lock": "lock", "run_record": "record"}
 EVERYTHING = 3
+MARKS = ("DRIFT", "UNKNOWN")
 
 
 class CallbackModule(Default):
@@ -60,6 +63,7 @@ class CallbackModule(Default):
         self._opened = None
         self._closed = None
         self._said = {}
+        self._flags = {}
         self._width = 10
 
     # -- what is said ----------------------------------------------------------------------------------------------
@@ -120,6 +124,8 @@ class CallbackModule(Default):
         for host in sorted(stats.processed):
             if stats.failures.get(host) or stats.dark.get(host):
                 failed.setdefault(host, (self._said.get(host) or ["failed"])[-1])
+        for line in ["", *table(self._flags)] if self._flags else []:
+            self._display.display(line, color=C.COLOR_ERROR if line.endswith(MARKS) else None)
         if self._closed and self._closed.get("outcome") != "check":
             color = C.COLOR_OK if self._closed.get("ok") and not failed else C.COLOR_ERROR
             self._display.display("")
@@ -192,7 +198,7 @@ class CallbackModule(Default):
     def _tell(self, result, data):
         task, host = _task(result), _host(result)
         name = _ours(task)
-        self._remember(name, data)
+        self._remember(name, data, host)
         if name and not (data.get("phase") == "add" and not self._display.verbosity):
             words = str(data.get("summary") or ("hidden by no_log" if "censored" in data else task.get_name()))
             check = "(check) " if task.check_mode and "check mode" not in words else ""
@@ -206,7 +212,7 @@ class CallbackModule(Default):
     def _tell_failure(self, result, data, aside):
         task, host = _task(result), _host(result)
         name = _ours(task)
-        self._remember(name, data)
+        self._remember(name, data, host)
         words = _one_line(data.get("msg") or data.get("censored") or "failed without a message")
         recap = (self._closed or {}).get("failed_hosts") or {}
         told = [*self._said.get(host, []), _one_line(recap[host]) if host in recap else ""]
@@ -219,7 +225,9 @@ class CallbackModule(Default):
         words = words if name else f"{task.get_name().strip()}: {words}"
         self._line(f"{label}", host, f"FAILED{where}: {words}", C.COLOR_ERROR, stderr=self._stderr())
 
-    def _remember(self, name, data):
+    def _remember(self, name, data, host):
+        if name == "flag_info" and data.get("workloads"):
+            self._flags[host] = data
         if name == "run_record" and data.get("phase") == "open":
             self._opened, self._budget = data, data.get("budget")
         if name == "run_record" and data.get("phase") == "close":

@@ -28,7 +28,7 @@ options:
             O(probes[].journal) and O(probes[].command).
           - V(metric) asks a Prometheus server; needs O(probes[].url), O(probes[].query) and a limit.
           - V(process_env) reads the flags of every running instance of O(workloads).
-          - V(settings) runs O(probes[].argv) in the environment of a running instance; needs O(probes[].expect).
+          - V(settings) runs O(probes[].argv) in the environment of a running instance.
           - V(sql) asks PostgreSQL in a READ ONLY transaction; needs O(probes[].query) and what is expected.
         type: str
         required: true
@@ -38,6 +38,10 @@ options:
         type: float
       once:
         description: Whether one pass is enough, after which the probe is not asked again.
+        type: bool
+        default: false
+      final:
+        description: Whether one V(fail) is enough, after which the watch ends without waiting for the probe to pass.
         type: bool
         default: false
       timeout:
@@ -110,7 +114,8 @@ options:
       expect:
         description:
           - B(log) V(absent) (when not given), V(present), or a dict with C(min) and C(max) matching lines.
-          - B(settings) Dict of setting (dotted path) to expected value. Booleans are read with O(boolean_words).
+          - B(settings) Dict of setting (dotted path) to expected value, O(flags) when not given. Booleans are read with
+            O(boolean_words).
         type: raw
       since:
         description: B(log) ISO 8601 time from which lines count, instead of O(since).

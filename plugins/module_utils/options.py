@@ -69,6 +69,7 @@ _PROBE: Spec = {
     },
     "hold": {"type": "float"},
     "once": {"type": "bool", "default": False},
+    "final": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 10},
     "url": {"type": "str"},
     "method": {"type": "str", "choices": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]},

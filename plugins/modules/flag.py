@@ -132,6 +132,11 @@ summary:
   returned: success
   type: str
   sample: DUAL_WRITE_ENABLED=false held by 5 of 5 instances of web, worker; reload, restart 0.8 s
+flags:
+  description: The flags that were asked for, as booleans.
+  returned: once everything was read, also on failure
+  type: dict
+  sample: {DUAL_WRITE_ENABLED: false}
 before:
   description: Per workload and known flag what was declared, where, and what each instance held.
   returned: once everything was read, also on failure

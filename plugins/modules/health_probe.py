@@ -44,6 +44,10 @@ options:
     description: Seconds between two rounds.
     type: float
     default: 0.5
+  retry:
+    description: Whether O(probes) are asked again until all of them pass. When not, each is asked once.
+    type: bool
+    default: true
   since:
     description: ISO 8601 time from which log lines count, for instance the end of a roll. The start of this call when
       not given.
@@ -245,6 +249,7 @@ def main() -> None:
             optional(WORKLOADS, "workloads"),
             hold={"type": "float", "default": 0},
             interval={"type": "float", "default": 0.5},
+            retry={"type": "bool", "default": True},
             since={"type": "str"},
             flags={"type": "dict"},
         ),

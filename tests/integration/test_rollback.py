@@ -36,7 +36,10 @@ PHASES = ["open", "lock", "flag", "verify", "unlock", "close"]
 PROFILE = yaml.safe_load((ROOT / "inventories" / "profiles" / "deltacrown.yml").read_text(encoding="utf-8"))
 PROBES = [
     probe["name"]
-    for kind in ("dualwrite_canary", "dualwrite_host_probes", "deltacrown_sql_probes", "dualwrite_canary_cleanup")
+    for kind in (
+        *("dualwrite_canary", "dualwrite_host_probes", "deltacrown_quiet"),
+        *("deltacrown_vnext_probes", "deltacrown_legacy_stands_still", "dualwrite_canary_cleanup"),
+    )
     for probe in PROFILE[kind]
 ]
 

@@ -16,7 +16,7 @@ from typing import Any
 from ..core.booleans import BooleanWords
 from ..core.deadline import Deadline
 from ..core.errors import InvalidInput, RollbackError
-from ..core.evidence import ERROR, Evidence, utc_now
+from ..core.evidence import ERROR, FAIL, Evidence, utc_now
 from ..core.process import Finished
 from ..core.redact import redact, redact_text
 from .judge import Answer
@@ -31,6 +31,7 @@ COMMON_OPTIONS: Mapping[str, str] = {
     "kind": "which question it is",
     "hold": "seconds for which this probe must pass without a break, instead of the watch's own",
     "once": "whether one pass is enough and the probe is not asked again after it",
+    "final": "whether one fail is enough and the watch ends with it",
     "timeout": "seconds that one answer may take",
 }
 
@@ -115,7 +116,7 @@ class Probe(ABC):
             seen = Seen(Answer(ERROR, f"{error.what}{hint}"), where=error.where or self.place)
         known = self.secrets()
         extra = redact(dict(seen.extra), known)
-        if seen.answer.final:
+        if seen.answer.final or (seen.answer.answer == FAIL and self.options.get("final")):
             extra["final"] = True
         return Evidence(
             probe=self.name,

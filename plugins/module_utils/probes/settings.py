@@ -15,6 +15,7 @@ from ..core.evidence import UNKNOWN
 from .base import Context, Probe, Seen
 from .http import pick
 from .judge import MISSING, Answer, boolean, equal, worst
+from .process_env import read_flags
 
 
 class SettingsProbe(Probe):
@@ -24,9 +25,9 @@ class SettingsProbe(Probe):
     OPTIONS = {
         "argv": "the command, which prints a JSON object; its last line that is one counts",
         "workload": "whose environment, folder and user to run it with, the only workload when not given",
-        "expect": "setting (dotted path) to expected value; booleans are read with boolean_words",
+        "expect": "setting (dotted path) to expected value, the call's flags when not given; booleans by boolean_words",
     }
-    REQUIRED = ("argv", "expect")
+    REQUIRED = ("argv",)
 
     def __init__(self, options: Mapping[str, Any], context: Context) -> None:
         super().__init__(options, context)
@@ -40,7 +41,7 @@ class SettingsProbe(Probe):
         if self.workload not in context.workloads:
             known = ", ".join(context.workloads)
             raise self.bad(f"there is no workload '{self.workload}'", hint=f"Known are: {known}.")
-        self.expect = self.options["expect"]
+        self.expect: Mapping[str, Any] = self.options.get("expect") or read_flags(context.flags, f"probe '{self.name}'")
         if not isinstance(self.expect, Mapping):
             raise self.bad("expect must be a dict of setting to value")
         self.argv = [str(word) for word in self.options["argv"]]

@@ -36,8 +36,11 @@ _KINDS = {"process_env": "flags", "settings": "flags", "log": "quiet", "metric":
 def item_of(evidence: Mapping[str, Any]) -> str:
     """Return which item a probe's evidence speaks for; "health" and "other" are on no checklist."""
     kind, name = str(evidence.get("kind", "")), str(evidence.get("probe", ""))
-    if kind in ("process_env", "settings", "log"):
+    if kind in ("process_env", "settings"):
         return _KINDS[kind]
+    if kind == "log":
+        # a log that is searched for failures tells nothing of dual-writes that succeed
+        return "errors" if dict(_NAMES)["errors"].search(name) else _KINDS[kind]
     for item, pattern in _NAMES:
         if pattern.search(name) and kind in ("http", "sql", "metric", "canary"):
             return item

@@ -13,11 +13,11 @@ from typing import Any
 from ..core.errors import Refused, RollbackError
 from ..stores.local import LocalStore
 from .controller import is_gone
+from .history import records
 from .outcome import NO_ANSWER, UNREACHABLE
 from .record import RECORD, Entry, Record
 
 PRIVATE = "~/.local/state/dualwrite/reports"
-NEWEST = 200
 
 
 def guard(params: Mapping[str, Any]) -> None:
@@ -72,21 +72,14 @@ def unfinished(reports: str, environment: str) -> list[Record]:
     Such a run has no end while its process is provably gone, or it ended while a host that it had locked could not be
     reached, so that the lock is still there. A run that took it over says so in its record.
     """
-    store = LocalStore(os.path.join(reports, environment))
-    found = []
-    for item in [one for one in store.list() if one.name.count("/") == 1 and one.name.endswith("/" + RECORD)][-NEWEST:]:
-        run_id = os.path.dirname(item.name)
-        record = Record(LocalStore(os.path.join(store.place, run_id)), run_id)
-        try:
-            entries = record.read().entries
-        except RollbackError:
-            continue
+    found: list[Record] = []
+    for record, entries in records(reports, environment):
         kinds = {entry["type"] for entry in entries}
         opened = next((entry["data"] for entry in entries if entry["type"] == "open"), None)
         if opened is None or "takeover" in kinds:
             continue
         if _left_a_lock(entries) if "close" in kinds else is_gone(opened.get("controller") or {}):
-            found.append(record)
+            found.insert(0, record)
     return found
 
 

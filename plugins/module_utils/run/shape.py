@@ -78,6 +78,7 @@ _SHAPES: Mapping[str, Callable[[Any], Any]] = {
     "after": _side,
     "instances": _instances,
     "evidence": _evidence,
+    "divergence": _evidence,
     "timings": lambda value: {key: number(item) for key, item in mapping(value).items()},
     "rolled": lambda value: {key: text(item) for key, item in mapping(value).items()},
     "answers": mapping,

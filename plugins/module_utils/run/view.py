@@ -64,6 +64,8 @@ def view(chain: Chain) -> dict[str, Any]:
         },
         "checklist": items,
         "impact": _impact(probes, when),
+        "divergence": next((one.phases["divergence"] for one in hosts.values() if "divergence" in one.phases), {}),
+        "windows": closed.get("windows") or [],
         "notes": [entry["data"].get("text", "") for entry in entries if entry["type"] == "note"],
         "chain": {"head": chain.head, "entries": len(entries), "problem": _problem(chain), "torn": chain.torn},
         "times": when,

@@ -140,6 +140,7 @@ class FlagChange:
             before=as_state(self.before),
             diff=flag_plan.diff_of([change for changes in self.plans.values() for change in changes]),
             timings=self.timings,
+            flags=dict(self.wanted),
             instances=as_instances(self.before),
             plan={
                 name: {"declare": dict(one.declare), "roll": one.roll, "reasons": list(one.reasons)}
@@ -296,6 +297,7 @@ class FlagChange:
             after=as_state(self.after),
             diff=flag_plan.diff_of([change for dummy, change in self.made]),
             timings=self.timings,
+            flags=dict(self.wanted),
             instances=as_instances(self.after),
             rolled=dict(self.rolled),
             roll_started=self.roll_started,

@@ -64,7 +64,7 @@ def health_probe(params: Mapping[str, Any], *, check: bool = False) -> dict[str,
     deadline = Deadline(float(params["timeout"]))
     window: dict[str, str] = {}
     try:
-        held = _run(tracks, deadline, float(params["interval"]), timings, window)
+        held = _run(tracks, deadline, params, timings, window)
     finally:
         # a canary must not stay behind, whatever happened; its removal has time of its own
         with timings.phase("last"):
@@ -79,7 +79,7 @@ def health_probe(params: Mapping[str, Any], *, check: bool = False) -> dict[str,
 def _run(
     tracks: Mapping[str, Sequence[Track]],
     deadline: Deadline,
-    interval: float,
+    params: Mapping[str, Any],
     timings: Timings,
     window: dict[str, str],
 ) -> bool:
@@ -92,7 +92,8 @@ def _run(
     window["watch_start"] = utc_now()
     with timings.phase("watch"):
         # after a failed first probe everything is looked at once, for the evidence, and nothing is waited for
-        held = watch(tracks["probes"], deadline, interval, one_round=not led)
+        once = not led or not params.get("retry", True)
+        held = watch(tracks["probes"], deadline, float(params["interval"]), one_round=once)
     window["watch_end"] = utc_now()
     return held
 

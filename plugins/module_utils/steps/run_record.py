@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..core.errors import InvalidInput, RollbackError, Unreachable
 from ..core.result import result
 from ..run import controller as controllers
-from ..run import opening, report
+from ..run import history, opening, report
 from ..run.budget import Budget
 from ..run.outcome import PROVED, VERIFY, WORDS, of_hosts, overall
-from ..run.record import RECORD, Chain, Record, new_run_id, read_chain
+from ..run.record import RECORD, Chain, Entry, Record, new_run_id, read_chain
 from ..run.times import epoch
 from ..run.view import HEADLINES, total_seconds
 from ..stores.local import LocalStore
@@ -145,7 +145,14 @@ def _close(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
     if not any(entry["type"] == "close" for entry in entries):
         record.append(
             "close",
-            {"outcome": outcome, "hosts": outcomes, "spent": spent, "budget": budget.seconds, "failed_hosts": failed},
+            {
+                "outcome": outcome,
+                "hosts": outcomes,
+                "spent": spent,
+                "budget": budget.seconds,
+                "failed_hosts": failed,
+                "windows": _windows(opened, entries),
+            },
         )
         _take_over(opened, outcomes, record)
     warnings: list[str] = []
@@ -196,6 +203,13 @@ def _render(record: Record, params: Mapping[str, Any]) -> tuple[Chain, dict[str,
     rendered = report.render(chain, folders, record.store.place)
     files = {name: record.store.put(name, text.encode()) for name, text in rendered.items()}
     return chain, {**files, RECORD: os.path.join(record.store.place, RECORD)}
+
+
+def _windows(opened: Mapping[str, Any], entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return how long the flags that this run changed had had their other value, as earlier records tell."""
+    earlier = history.records(opened.get("reports") or "", opened.get("environment") or "")
+    own = entries[0]["run_id"] if entries else ""
+    return history.windows(entries, (former for record, former in earlier if former and record.run_id != own))
 
 
 def _take_over(opened: Mapping[str, Any], outcomes: Mapping[str, str], record: Record) -> None:

@@ -160,10 +160,18 @@ def test_no_instance_to_run_in_is_an_error(ask: Callable[..., Any], application:
     assert ask("settings", workload="worker", argv=["x"], expect={"F": 1}).answer == "error"
 
 
+def test_the_calls_flags_are_what_is_expected_when_nothing_else_is_said(
+    ask: Callable[..., Any], application: Context
+) -> None:
+    application.flags = {"FLAG": True}
+    seen = ask("settings", argv=printing('{"FLAG": false}'))
+    assert (seen.answer, seen.detail) == ("fail", "FLAG is false instead of true")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"argv": ["x"]}, "needs the option 'expect'"),
+        ({"argv": ["x"], "workload": "web"}, "no flags are given"),
         ({"argv": [], "expect": {"F": 1}}, "needs the option 'argv'"),
         ({"argv": ["x"], "expect": "absent", "workload": "web"}, "expect must be a dict"),
         ({"argv": ["x"], "expect": {"F": 1}}, "it must say in which workload to run"),

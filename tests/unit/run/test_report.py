@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import InvalidInput
+from ansible_collections.dualwrite.rollback.plugins.module_utils.run.checklist import item_of
 from ansible_collections.dualwrite.rollback.plugins.module_utils.run.outcome import of_hosts, overall
 from ansible_collections.dualwrite.rollback.plugins.module_utils.run.record import extended, read_chain
 from ansible_collections.dualwrite.rollback.plugins.module_utils.run.report import render
@@ -151,6 +152,34 @@ def test_each_phase_tells_its_share_of_the_budget():
     for page in ("incident.md", "incident.html"):
         assert "flag took 1.0 s of its share of 165 s" in rendered[page], page
         assert "verify took 5.9 s of its share of 105 s" in rendered[page], page
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "item"),
+    [
+        ("log", "no dual-write in the web log", "quiet"),
+        ("log", "no failed dual-write in the web log", "errors"),
+        ("log", "no request failed since the roll", "errors"),
+        ("sql", "the canary reached vNext", "requests"),
+        ("metric", "p95 latency in seconds", "performance"),
+        ("settings", "the application's own answer", "flags"),
+        ("sql", "mappings do not grow", "other"),
+    ],
+)
+def test_what_a_probe_speaks_for(kind, name, item):
+    assert item_of({"kind": kind, "probe": name}) == item
+
+
+def test_the_way_back_tells_how_long_it_was_off_and_how_far_the_models_had_drifted_apart():
+    rendered = report_of("way_back")
+    markdown, page = rendered["incident.md"], text_of(rendered["incident.html"])
+    said = f"{FLAG} was false from 2026-11-22 10:30:04 UTC (run `20261122T103000Z-disable-dual-write-1f2e`)"
+    assert f"- {said} to 2026-11-23 10:30:04 UTC" in markdown
+    assert "**Divergence of the two models before this run, accepted by the operator:**" in markdown
+    assert "- fail: vNext teams that legacy does not know: the value is 12, above 0" in markdown
+    assert "was false from 2026-11-22 10:30:04 UTC to 2026-11-23 10:30:04 UTC" in page
+    assert "vNext teams that legacy does not know: the value is 12, above 0" in page
+    assert of_hosts(chain_of("way_back").entries)["web-1"].outcome == "done"
 
 
 def test_what_an_operator_typed_is_text_and_nothing_else():

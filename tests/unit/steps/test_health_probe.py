@@ -131,6 +131,22 @@ def test_a_forbidden_line_ends_the_watch_at_once(site: Site, log: Path) -> None:
     assert caught.value.hint == "The watch ended early, because 'quiet' can't pass any more."
 
 
+def test_a_probe_that_is_final_ends_the_watch_at_its_first_fail(site: Site) -> None:
+    site.answers["/health/"] = (200, {}, {"status": "unhealthy"})
+    started = time.monotonic()
+    with pytest.raises(VerificationFailed) as caught:
+        health_probe(params([healthy(site, final=True)], timeout=30))
+    assert time.monotonic() - started < 5
+    assert caught.value.hint == "The watch ended early, because 'health' can't pass any more."
+
+
+def test_without_retry_every_probe_is_asked_once(site: Site) -> None:
+    site.answers["/health/"] = (503, {}, {})
+    what, evidence = failed(params([healthy(site), healthy(site, "again")], timeout=30, retry=False))
+    assert what.startswith("2 of 2 probes did not hold")
+    assert [one["extra"]["asked"] for one in evidence["evidence"]] == [1, 1]
+
+
 class TestCanary:
     def test_it_is_made_watched_and_removed(self, site: Site) -> None:
         rows = {"name": "rows", "kind": "http", "url": f"{site.url}/rows/", "json": {"rows": 1}}
