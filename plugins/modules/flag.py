@@ -61,6 +61,14 @@ options:
     type: str
     choices: [undo, keep]
     default: undo
+  on_unlisted:
+    description:
+      - What to do when something that is part of none of O(workloads) holds another value after the change, a process
+        of the host for instance that has one of the flags in its environment.
+      - With V(warn) it is named in a warning, with V(fail) the call fails. The flags are set either way.
+    type: str
+    choices: [warn, fail]
+    default: warn
   lock_file:
     description:
       - The lock file of M(dualwrite.rollback.run_lock). Nothing is changed when it exists and another run than
@@ -169,6 +177,12 @@ instances:
       role: worker
       started: "2026-01-25T18:00:01.300Z"
       flags: {DUAL_WRITE_ENABLED: "false"}
+unlisted:
+  description: What holds one of O(known_flags) and is part of none of the workloads.
+  returned: once everything was read, also on failure
+  type: list
+  elements: dict
+  sample: [{name: "pid 4711 (python manage.py import_teams)", holds: {DUAL_WRITE_ENABLED: "true"}}]
 rolled:
   description: The workloads that were rolled, and how.
   returned: when the change was made, also on failure
@@ -225,6 +239,7 @@ def main():
         allowed_combinations={"type": "list", "elements": "dict", "default": []},
         identity={"type": "dict", "default": {}},
         on_failure={"type": "str", "choices": ["undo", "keep"], "default": "undo"},
+        on_unlisted={"type": "str", "choices": ["warn", "fail"], "default": "warn"},
         lock_file={"type": "path"},
         run_id={"type": "str"},
     )

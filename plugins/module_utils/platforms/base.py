@@ -51,6 +51,18 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Carrier:
+    """Something that holds a flag, whether the inventory lists it or not.
+
+    ``id`` is that of an instance where it is one, ``name`` says to a person what it is, ``holds`` is flag to raw text.
+    """
+
+    id: str
+    name: str
+    holds: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Change:
     """One edit made by ``declare``, with what is needed to take it back and to show it.
 
@@ -98,6 +110,18 @@ class Platform(ABC):
         facts = {fact: value for fact, value in self.identity().items() if fact not in HOST_FACTS}
         files = [self.options["env_file"]] if self.options.get("env_file") else []
         return {f"{fact} {value}" for fact, value in facts.items()} | {f"file {os.path.realpath(one)}" for one in files}
+
+    def reach(self) -> str:
+        """Return a name for what ``carriers`` looks through; empty when it can't look beyond the workload itself."""
+        return ""
+
+    def carriers(self, flags: Sequence[str]) -> list[Carrier]:
+        """Return everything within reach that holds one of these flags, the workload's own instances too."""
+        return []
+
+    def members(self) -> set[str]:
+        """Return the ids of all carriers that are parts of the workload, those too that don't count as instances."""
+        return {one.id for one in self.instances()}
 
     @abstractmethod
     def declared(self, flags: Sequence[str]) -> dict[str, Declared]:

@@ -68,6 +68,16 @@ def every() -> list[Process]:
     return [process for process in found if process]
 
 
+def ancestors(pid: int) -> list[Process]:
+    """Return the process ``pid`` and those that led to it, parents last."""
+    found: list[Process] = []
+    process = find(pid)
+    while process:
+        found.append(process)
+        process = find(process.parent)
+    return found
+
+
 def family(top: Process) -> list[Process]:
     """Return ``top`` and all its descendants, parents first; empty when ``top`` is gone."""
     children: dict[int, list[Process]] = {}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,9 @@ from ..core.booleans import BooleanWords
 from ..core.deadline import Deadline, wait_until
 from ..core.errors import CommandFailed, DeadlinePassed, NotFound, RollbackError, VerificationFailed
 from ..core.process import Finished, run
+from ..core.redact import redact_text, secret_values
 from . import proc
-from .base import Instance, Platform
+from .base import Carrier, Instance, Platform
 from .settings import Settings
 
 RELOAD, RESTART = "reload", "restart"
@@ -79,6 +81,27 @@ class ProcessPlatform(Platform):
         if self.instance_match:
             found = [one for one in found if self.instance_match.search(proc.command_line(one))]
         return [self._instance(one, leader, alone=len(found) == 1) for one in found]
+
+    def reach(self) -> str:
+        """Return that all processes of this host are looked through."""
+        return "processes of this host"
+
+    def carriers(self, flags: Sequence[str]) -> list[Carrier]:
+        """Return every process with one of the flags in its environment, except those that led to this one."""
+        found: list[Carrier] = []
+        leading = {one.id for one in proc.ancestors(os.getpid())}
+        for process in proc.every():
+            with contextlib.suppress(RollbackError):
+                held = proc.environment(process)
+                holds = {flag: held[flag] for flag in flags if flag in held}
+                if holds and process.id not in leading:
+                    command = redact_text(proc.command_line(process), secret_values(held))
+                    found.append(Carrier(process.id, f"pid {process.pid} ({command[:80]})", holds))
+        return found
+
+    def members(self) -> set[str]:
+        """Return all of the workload's processes."""
+        return {one.id for one in self.processes()}
 
     def _instance(self, process: proc.Process, leader: proc.Process | None, *, alone: bool) -> Instance:
         role = "main" if alone else "master" if process == leader else "worker"

@@ -66,7 +66,14 @@ def view(chain: Chain) -> dict[str, Any]:
         "impact": _impact(probes, when),
         "divergence": next((one.phases["divergence"] for one in hosts.values() if "divergence" in one.phases), {}),
         "windows": closed.get("windows") or [],
-        "notes": [entry["data"].get("text", "") for entry in entries if entry["type"] == "note"],
+        "notes": [
+            *(entry["data"].get("text", "") for entry in entries if entry["type"] == "note"),
+            *(
+                f"{one.host}: {text}"
+                for one in hosts.values()
+                for text in one.phases.get(FLAG, {}).get("warnings") or []
+            ),
+        ],
         "chain": {"head": chain.head, "entries": len(entries), "problem": _problem(chain), "torn": chain.torn},
         "times": when,
     }
@@ -183,7 +190,10 @@ def _flags(hosts: Iterable[HostOutcome]) -> list[dict[str, Any]]:
 def _action(hosts: Iterable[HostOutcome]) -> str:
     changes: dict[str, int] = {}
     for host in hosts:
-        for row in _rows(host.phases.get(FLAG, {})) if host.good else []:
+        data = host.phases.get(FLAG, {})
+        for row in _rows(data) if host.good else []:
+            if row["flag"] not in (data.get("flags") or [row["flag"]]):
+                continue
             old, new = row["effective"][0].split(" × ")[0], row["effective"][1].split(" × ")[0]
             text = f"{row['flag']}: {old} → {new}" if old != new else f"{row['flag']}: {new} (was so already)"
             changes[text] = changes.get(text, 0) + 1

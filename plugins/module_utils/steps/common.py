@@ -15,7 +15,7 @@ from typing import Any
 from ..core.booleans import FALSE_WORDS, TRUE_WORDS, BooleanWords
 from ..core.errors import InvalidInput, NotFound, RollbackError
 from ..core.parallel import for_each
-from ..platforms.base import Declared, Instance, Platform
+from ..platforms.base import Carrier, Declared, Instance, Platform
 from ..platforms.registry import make
 
 _FLAG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -92,6 +92,27 @@ def read_all(
 ) -> tuple[dict[str, Reading], dict[str, RollbackError]]:
     """Return (readings, errors) of all platforms, read in parallel, both by the workload's name."""
     return for_each(list(platforms), lambda name: read(platforms[name], flags))
+
+
+def unlisted(platforms: Mapping[str, Platform], flags: Sequence[str]) -> list[Carrier]:
+    """Return what holds one of the flags within the platforms' reach and is part of none of these workloads.
+
+    Looking must never stop a change: what can't be looked through is left out.
+    """
+    by_reach = {platform.reach(): platform for platform in platforms.values() if platform.reach()}
+    listed = _members(platforms)
+    found: list[Carrier] = []
+    for platform in by_reach.values():
+        with contextlib.suppress(RollbackError):
+            found += platform.carriers(flags)
+    if any(one.id not in listed for one in found):
+        listed |= _members(platforms)  # what was started while we looked
+    return [one for one in found if one.id not in listed]
+
+
+def _members(platforms: Mapping[str, Platform]) -> set[str]:
+    members, dummy = for_each(list(platforms), lambda name: platforms[name].members())
+    return set().union(*members.values())
 
 
 def as_state(readings: Mapping[str, Reading]) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from ..core.errors import CommandFailed, DeadlinePassed, InvalidInput, Refused, 
 from ..core.evidence import utc_now
 from ..core.parallel import for_each
 from ..core.result import Timings, result
-from ..platforms.base import Change, Platform
+from ..platforms.base import Carrier, Change, Platform
 from . import flag_plan
-from .common import Reading, as_instances, as_state, joined, make_platforms, read_all, take_words
+from .common import Reading, as_instances, as_state, joined, make_platforms, read_all, take_words, unlisted
 from .fence import one_at_a_time, require_lock
 
 #: seconds for instances to hold the values after a roll has ended
@@ -43,6 +43,7 @@ def set_flags(params: Mapping[str, Any], *, check: bool = False) -> dict[str, An
     allowed = flag_plan.take_combinations(params.get("allowed_combinations") or [], params["known_flags"])
     platforms = make_platforms(params["workloads"], words)
     change = FlagChange(platforms, wanted, words, deadline, timings, undo=params.get("on_failure", "undo") == "undo")
+    change.strict = params.get("on_unlisted", "warn") == "fail"
     lock = (params.get("lock_file"), params.get("run_id"))
     require_lock(*lock)
     with contextlib.ExitStack() as held:
@@ -110,6 +111,8 @@ class FlagChange:
         self.roll_started: str | None = None
         self.roll_ended: str | None = None
         self.undone = False
+        self.strict = False
+        self.unlisted: list[Carrier] = []
 
     def read(self, known: Sequence[str]) -> None:
         """Read all known flags of all workloads; raises when one can't be read."""
@@ -131,6 +134,7 @@ class FlagChange:
 
     def predicted(self) -> dict[str, Any]:
         """Return what ``run`` would do."""
+        self._look_for_unlisted()
         needed = {name: one for name, one in self.decisions.items() if one.declare or one.roll}
         reasons = [f"{name}: {reason}" for name, one in needed.items() for reason in one.reasons]
         told = "; ".join(reasons[:4]) + (f"; and {len(reasons) - 4} more" if len(reasons) > 4 else "")
@@ -141,6 +145,8 @@ class FlagChange:
             diff=flag_plan.diff_of([change for changes in self.plans.values() for change in changes]),
             timings=self.timings,
             flags=dict(self.wanted),
+            unlisted=[{"name": one.name, "holds": dict(one.holds)} for one in self.unlisted],
+            warnings=self.warnings(),
             instances=as_instances(self.before),
             plan={
                 name: {"declare": dict(one.declare), "roll": one.roll, "reasons": list(one.reasons)}
@@ -165,6 +171,11 @@ class FlagChange:
             self.after = self.before
         self._take_back_what_did_not_start()
         self._tell_of_stopped()
+        self._look_for_unlisted()
+        if self.strict and self.warnings() and not self.errors:
+            self.errors["unlisted"] = VerificationFailed(
+                self.warnings()[0], hint="List it in the inventory, or end it and run the same command again."
+            )
         evidence = self._outcome()
         if self.errors:
             del evidence["changed"], evidence["summary"]
@@ -275,6 +286,24 @@ class FlagChange:
         declared = self.before[name].declared
         return {flag: raw for flag in self.wanted if (raw := declared[flag].value) is not None}
 
+    def _look_for_unlisted(self) -> None:
+        with self.timings.phase("discover"):
+            self.unlisted = unlisted(self.platforms, self.known)
+
+    def warnings(self) -> list[str]:
+        """Return a sentence when something that no workload lists holds another value than is wanted."""
+        others = [
+            (one.name, flag, one.holds[flag])
+            for one in self.unlisted
+            for flag, value in self.wanted.items()
+            if flag in one.holds and self.words.read(one.holds[flag]) is not value
+        ]
+        if not others:
+            return []
+        told = "; ".join(f"{name} holds {flag}={raw}" for name, flag, raw in others[:5])
+        more = f"; and {len(others) - 5} more" if len(others) > 5 else ""
+        return [f"the inventory lists no workload for what still holds another value: {told}{more}"]
+
     def _tell_of_stopped(self) -> None:
         for name, decision in self.decisions.items():
             running = name in self.after and self.after[name].instances
@@ -298,6 +327,8 @@ class FlagChange:
             diff=flag_plan.diff_of([change for dummy, change in self.made]),
             timings=self.timings,
             flags=dict(self.wanted),
+            unlisted=[{"name": one.name, "holds": dict(one.holds)} for one in self.unlisted],
+            warnings=self.warnings(),
             instances=as_instances(self.after),
             rolled=dict(self.rolled),
             roll_started=self.roll_started,

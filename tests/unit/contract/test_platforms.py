@@ -127,6 +127,23 @@ def test_killed_between_declare_and_roll_the_next_call_ends_it(bench: Bench) -> 
     assert effective(bench.set(entry), "web") == ["false"] * 3
 
 
+def test_what_no_workload_lists_and_still_holds_the_old_value_is_named(bench: Bench) -> None:
+    entry = bench.running("web")
+    pid = bench.run(["sh", "-c", f"{FLAG}=true setsid sleep 60 >/dev/null 2>&1 & echo $!"], "").stdout.strip()
+    told = f"pid {pid} (sleep 60) holds {FLAG}=true"
+    try:
+        shown = bench.set(entry, check=True)["result"]
+        assert [told in sentence for sentence in shown["warnings"]] == [True]
+        done = bench.set(entry)["result"]
+        assert [told in sentence for sentence in done["warnings"]] == [True]
+        assert {"name": f"pid {pid} (sleep 60)", "holds": {FLAG: "true"}} in done["unlisted"]
+        strict = bench.set(entry, on_unlisted="fail")
+        assert (strict["error"], told in strict["text"]) == ("VerificationFailed", True)
+    finally:
+        bench.run(["kill", pid], "")
+    assert bench.set(entry, on_unlisted="fail")["result"]["warnings"] == []
+
+
 def test_a_command_runs_as_an_instance_would(bench: Bench) -> None:
     entry = bench.running("web")
     argv = ["sh", "-c", f"echo $SECRET ${FLAG}; exit 3"]

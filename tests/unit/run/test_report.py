@@ -170,6 +170,14 @@ def test_what_a_probe_speaks_for(kind, name, item):
     assert item_of({"kind": kind, "probe": name}) == item
 
 
+def test_the_header_names_what_was_set_and_what_was_forgotten_stands_on_top():
+    rendered = report_of("way_back")
+    assert f"**Action Taken:** {FLAG}: false → true\n" in rendered["incident.md"]
+    said = "web-1: the inventory lists no workload for what still holds another value: pid 7 (sh) holds it"
+    for page in (rendered["incident.md"], text_of(rendered["incident.html"])):
+        assert page.index(said) < page.index("Checklist")
+
+
 def test_the_way_back_tells_how_long_it_was_off_and_how_far_the_models_had_drifted_apart():
     rendered = report_of("way_back")
     markdown, page = rendered["incident.md"], text_of(rendered["incident.html"])

@@ -61,7 +61,7 @@ def test_all_workloads_hold_the_flag_and_a_second_call_changes_nothing(shop: Sho
     assert outcome["summary"].startswith(f"{FLAG}=false held by 5 of 5 instances of web, worker; reload, restart ")
     assert outcome["before"]["web"][FLAG]["source"] == f"{shop.env_file}:3"
     assert set(outcome["before"]["web"][FLAG]["effective"].values()) == {"true"}
-    assert {"wait", "read", "declare", "roll", "prove", "total"} == set(outcome["timings"])
+    assert {"wait", "read", "declare", "roll", "prove", "discover", "total"} == set(outcome["timings"])
     assert outcome["roll_started"] < outcome["roll_ended"]
     assert shop.env_file.read_text() == ENV.replace(f"{FLAG}=true", f"{FLAG}=false")
     ids = {one["id"] for one in outcome["instances"]}
