@@ -29,7 +29,9 @@ def run(step: Step, spec: Mapping[str, Any]) -> None:
     try:
         outcome = step(dict(module.params), check=module.check_mode)
     except RollbackError as error:
-        module.fail_json(**_plain(error.as_result()))
+        failure = _plain(error.as_result())
+        _warn(module, failure)
+        module.fail_json(**failure)
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         module.fail_json(
@@ -41,7 +43,15 @@ def run(step: Step, spec: Mapping[str, Any]) -> None:
     else:
         if not module._diff:
             outcome.pop("diff", None)
-        module.exit_json(**_plain(outcome))
+        plain = _plain(outcome)
+        _warn(module, plain)
+        module.exit_json(**plain)
+
+
+def _warn(module: AnsibleModule, outcome: Mapping[str, Any]) -> None:
+    """Have Ansible show what a step wants the operator to see whatever the outcome is."""
+    for note in outcome.get("notes") or []:
+        module.warn(note)
 
 
 def _plain(outcome: dict[str, Any]) -> dict[str, Any]:

@@ -183,6 +183,12 @@ unlisted:
   type: list
   elements: dict
   sample: [{name: "pid 4711 (python manage.py import_teams)", holds: {DUAL_WRITE_ENABLED: "true"}}]
+notes:
+  description: What the operator should see besides, shown as warnings.
+  returned: once everything was read, also on failure
+  type: list
+  elements: str
+  sample: []
 rolled:
   description: The workloads that were rolled, and how.
   returned: when the change was made, also on failure

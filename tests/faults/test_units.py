@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.faults.expect import closed, sentence
 from tests.lab.host import SystemdHost, up_with_app
 from tests.lab.host.app import ENV_FILE, WEB, WORKER
+from tests.lab.waiting import wait_until
 from tests.support.measure import FLAG
 from tests.support.play import Ended, play
 from tests.support.units import dual_writing, holders, identities, need_hosts
@@ -110,3 +112,23 @@ def test_a_user_who_may_not_take_the_lock_is_told_what_to_do(host, rollback):
     sentence(ended, LOCKS, "Permission denied", "become: true")
     assert closed(ended.run_folder)["hosts"] == {HOST: "failed"}
     assert (host.read(ENV_FILE), identities(host)) == before
+
+
+def test_a_connection_that_is_lost_in_mid_roll_is_named_and_the_same_command_finishes(host, rollback):
+    """The host goes on without its controller; what the controller can't see any more it does not believe."""
+    _before_start(host, "exec sleep 4")  # so that the roll takes a while
+    ended: list[Ended] = []
+    operator = threading.Thread(target=lambda: ended.append(rollback()))
+    operator.start()
+    wait_until(lambda: f"\n{FLAG}=false\n" in host.read(ENV_FILE), "the edit", 60)
+    host.run(["pkill", "-KILL", "-f", "^sshd: deploy"])
+    operator.join()
+    (first,) = ended
+    sentence(first, f"not proved: {HOST}:")
+    assert closed(first.run_folder)["hosts"] == {HOST: "unreachable"}
+    assert "UNREACH" in first.text
+    again = rollback()
+    assert again.rc == 0, again.text
+    assert closed(again.run_folder)["hosts"][HOST] in ("done", "unchanged")
+    assert holders(host) == {WEB: ["false"] * 4, WORKER: ["false"]}
+    assert host.run(["ls", "-A", LOCKS]).stdout == ""

@@ -78,6 +78,13 @@ def ancestors(pid: int) -> list[Process]:
     return found
 
 
+def in_our_namespace(process: Process) -> bool:
+    """Return whether the process has the pid namespace of this one: one in a container does not."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{process.pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    return False
+
+
 def family(top: Process) -> list[Process]:
     """Return ``top`` and all its descendants, parents first; empty when ``top`` is gone."""
     children: dict[int, list[Process]] = {}

@@ -87,14 +87,17 @@ class ProcessPlatform(Platform):
         return "processes of this host"
 
     def carriers(self, flags: Sequence[str]) -> list[Carrier]:
-        """Return every process with one of the flags in its environment, except those that led to this one."""
+        """Return every process with one of the flags in its environment, except those that led to this one.
+
+        Processes of containers belong to another platform and are left out.
+        """
         found: list[Carrier] = []
         leading = {one.id for one in proc.ancestors(os.getpid())}
         for process in proc.every():
             with contextlib.suppress(RollbackError):
                 held = proc.environment(process)
                 holds = {flag: held[flag] for flag in flags if flag in held}
-                if holds and process.id not in leading:
+                if holds and process.id not in leading and proc.in_our_namespace(process):
                     command = redact_text(proc.command_line(process), secret_values(held))
                     found.append(Carrier(process.id, f"pid {process.pid} ({command[:80]})", holds))
         return found

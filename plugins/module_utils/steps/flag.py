@@ -146,7 +146,7 @@ class FlagChange:
             timings=self.timings,
             flags=dict(self.wanted),
             unlisted=[{"name": one.name, "holds": dict(one.holds)} for one in self.unlisted],
-            warnings=self.warnings(),
+            notes=self.notes(),
             instances=as_instances(self.before),
             plan={
                 name: {"declare": dict(one.declare), "roll": one.roll, "reasons": list(one.reasons)}
@@ -172,9 +172,9 @@ class FlagChange:
         self._take_back_what_did_not_start()
         self._tell_of_stopped()
         self._look_for_unlisted()
-        if self.strict and self.warnings() and not self.errors:
+        if self.strict and self.notes() and not self.errors:
             self.errors["unlisted"] = VerificationFailed(
-                self.warnings()[0], hint="List it in the inventory, or end it and run the same command again."
+                self.notes()[0], hint="List it in the inventory, or end it and run the same command again."
             )
         evidence = self._outcome()
         if self.errors:
@@ -290,7 +290,7 @@ class FlagChange:
         with self.timings.phase("discover"):
             self.unlisted = unlisted(self.platforms, self.known)
 
-    def warnings(self) -> list[str]:
+    def notes(self) -> list[str]:
         """Return a sentence when something that no workload lists holds another value than is wanted."""
         others = [
             (one.name, flag, one.holds[flag])
@@ -328,7 +328,7 @@ class FlagChange:
             timings=self.timings,
             flags=dict(self.wanted),
             unlisted=[{"name": one.name, "holds": dict(one.holds)} for one in self.unlisted],
-            warnings=self.warnings(),
+            notes=self.notes(),
             instances=as_instances(self.after),
             rolled=dict(self.rolled),
             roll_started=self.roll_started,

@@ -133,15 +133,15 @@ def test_what_no_workload_lists_and_still_holds_the_old_value_is_named(bench: Be
     told = f"pid {pid} (sleep 60) holds {FLAG}=true"
     try:
         shown = bench.set(entry, check=True)["result"]
-        assert [told in sentence for sentence in shown["warnings"]] == [True]
+        assert [told in sentence for sentence in shown["notes"]] == [True]
         done = bench.set(entry)["result"]
-        assert [told in sentence for sentence in done["warnings"]] == [True]
+        assert [told in sentence for sentence in done["notes"]] == [True]
         assert {"name": f"pid {pid} (sleep 60)", "holds": {FLAG: "true"}} in done["unlisted"]
         strict = bench.set(entry, on_unlisted="fail")
         assert (strict["error"], told in strict["text"]) == ("VerificationFailed", True)
     finally:
         bench.run(["kill", pid], "")
-    assert bench.set(entry, on_unlisted="fail")["result"]["warnings"] == []
+    assert bench.set(entry, on_unlisted="fail")["result"]["notes"] == []
 
 
 def test_a_command_runs_as_an_instance_would(bench: Bench) -> None:
