@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import SystemdBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import INSIDE, SystemdBench
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, FLAG
 
 #: env files whose values systemd itself is asked for
@@ -194,6 +194,29 @@ def test_an_old_process_that_the_unit_leaves_behind_is_waited_for(systemd_bench:
     assert told["error"] == "DeadlinePassed"
     assert "still ran" in told["text"]
     assert f"{FLAG}=false" in bench.env()
+
+
+def test_instances_of_a_template_are_changed_together_and_one_alone_by_a_drop_in(systemd_bench: SystemdBench) -> None:
+    bench = systemd_bench
+    template = f"shop{bench.number}-web@"
+    tiny = f"/usr/bin/python3 {INSIDE}/tests/unit/platforms/tiny.py --pidfile {bench.folder}/%i.pid"
+    vendor = f"[Service]\nEnvironment={FLAG}=true\nExecStart={tiny} --env-file {bench.env_file}\nTimeoutStopSec=5\n"
+    bench.host.write(f"/usr/lib/systemd/system/{template}.service", vendor)
+    bench.units += [f"{template}{number}.service" for number in (1, 2)]
+    bench.run(["systemctl", "daemon-reload"], "")
+    bench.run(["systemctl", "start", *bench.units], "")
+    one, two = (
+        {"name": f"web {number}", "platform": "systemd", "options": {"unit": f"{template}{number}", "stable_for": 0.3}}
+        for number in (1, 2)
+    )
+    told = bench.set(one)
+    assert held(told, "web 1") == {"false"}
+    assert bench.host.read(f"/etc/systemd/system/{template}1.service.d/90-dualwrite.conf").endswith(f'"{FLAG}=false"\n')
+    assert [f"holds {FLAG}=true" in sentence for sentence in told["result"]["notes"]] == [True]  # the other instance
+    told = bench.set(one, two)
+    assert held(told, "web 1") == held(told, "web 2") == {"false"}
+    assert told["result"]["rolled"] == {"web 2": "restart"}
+    assert bench.host.read(f"/usr/lib/systemd/system/{template}.service") == vendor
 
 
 def test_a_unit_of_a_user_is_changed_in_that_users_folder(systemd_bench: SystemdBench) -> None:
