@@ -41,19 +41,19 @@ def always(answer: str) -> Callable[[int], str]:
 def test_one_full_round_is_enough_without_hold(context: Context) -> None:
     probes = [Scripted(context, always("pass")) for number in range(3)]
     started = time.monotonic()
-    assert watch([Track(probe, 0) for probe in probes], Deadline(5), 0.5)
+    assert watch([Track(probe, 0) for probe in probes], Deadline(30), 10)
     assert [probe.asked for probe in probes] == [1, 1, 1]
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 5
 
 
 def test_held_from_answer_to_answer_and_not_longer(context: Context) -> None:
     probe = Scripted(context, always("pass"))
     track = Track(probe, 0.5)
     started = time.monotonic()
-    assert watch([track], Deadline(5), 0.2)
+    assert watch([track], Deadline(30), 10)
     assert probe.times[-1] - probe.times[0] >= 0.5
     assert track.held >= 0.5
-    assert time.monotonic() - started < 0.7
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("answer", ["fail", "unknown", "error"])
@@ -76,29 +76,29 @@ def test_all_must_hold_at_the_same_time(context: Context) -> None:
     tracks = [Track(early, 0.2), Track(late, 0.2)]
     assert watch(tracks, Deadline(5), 0.1)
     assert early.asked == late.asked
-    assert early.asked >= 7
+    assert early.asked >= 6  # the fourth answer was a fail, and what holds was looked at on both ends
 
 
 @pytest.mark.parametrize("answer", ["fail", "unknown", "error"])
 def test_what_never_passes_ends_at_the_deadline(context: Context, answer: str) -> None:
     tracks = [Track(Scripted(context, always(answer)), 0), Track(Scripted(context, always("pass")), 0)]
     started = time.monotonic()
-    assert not watch(tracks, Deadline(0.4), 0.1)
-    assert 0.4 <= time.monotonic() - started < 0.8
+    assert not watch(tracks, Deadline(1), 0.1)
+    assert 1 <= time.monotonic() - started < 5
     assert tracks[0].asked >= 4
 
 
 def test_a_final_failure_ends_the_watch(context: Context) -> None:
     tracks = [Track(Scripted(context, always("final")), 0), Track(Scripted(context, always("pass")), 3)]
     started = time.monotonic()
-    assert not watch(tracks, Deadline(30), 0.5)
-    assert time.monotonic() - started < 0.4
+    assert not watch(tracks, Deadline(30), 10)
+    assert time.monotonic() - started < 5
 
 
 def test_once_is_asked_until_it_passes_and_no_more(context: Context) -> None:
     once = Scripted(context, lambda number: "pass" if number == 2 else "fail", once=True)
     other = Scripted(context, always("pass"))
-    assert watch([Track(once, 9), Track(other, 0.4)], Deadline(5), 0.1)
+    assert watch([Track(once, 9), Track(other, 1)], Deadline(30), 0.1)
     assert once.asked == 2
     assert other.asked > 3
 
