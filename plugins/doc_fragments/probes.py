@@ -44,6 +44,7 @@ options:
         description: Whether one V(fail) is enough, after which the watch ends without waiting for the probe to pass.
         type: bool
         default: false
+        version_added: 0.2.0
       timeout:
         description: Seconds that one answer may take.
         type: float

@@ -69,6 +69,7 @@ options:
     type: str
     choices: [warn, fail]
     default: warn
+    version_added: 0.2.0
   lock_file:
     description:
       - The lock file of M(dualwrite.rollback.run_lock). Nothing is changed when it exists and another run than

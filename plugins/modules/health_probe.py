@@ -48,6 +48,7 @@ options:
     description: Whether O(probes) are asked again until all of them pass. When not, each is asked once.
     type: bool
     default: true
+    version_added: 0.2.0
   since:
     description: ISO 8601 time from which log lines count, for instance the end of a roll. The start of this call when
       not given.
