@@ -44,7 +44,14 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.flag_tabl
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.run_record import seconds_alive
 
 OURS = "dualwrite.rollback."
-PHASES = {"flag": "flag", "flag_info": "read", "health_probe": "verify", "run_lock": "lock", "run_record": "record"}
+PHASES = {
+    "flag": "flag",
+    "flag_info": "read",
+    "health_probe": "verify",
+    "run_lock": "lock",
+    "run_record": "record",
+    "workload": "workload",
+}
 EVERYTHING = 3
 MARKS = ("DRIFT", "UNKNOWN")
 

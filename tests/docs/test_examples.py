@@ -25,7 +25,7 @@ from tests.support.units import dual_writing, holders, need_hosts
 MODULES = ROOT / "plugins" / "modules"
 # Which example (counted from 0) of which module runs where.
 ON_THE_LAB = {"run_record": [0, 1, 2, 3], "flag": [0], "health_probe": [0, 1, 2, 3]}
-ON_A_HOST = {"run_lock": [0, 1], "flag": [1], "flag_info": [0, 1]}
+ON_A_HOST = {"run_lock": [0, 1], "flag": [1], "flag_info": [0, 1], "workload": [0, 1]}
 FLAGS = {
     r"\bDUAL_WRITE_ENABLED\b": FLAG,
     r"\bDUAL_WRITE_STRICT\b": "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE",
@@ -207,7 +207,7 @@ def test_the_examples_hold_on_a_host(host: SystemdHost, tmp_path: Path) -> None:
     connection = ["-i", f"{STAGING},", "-u", "deploy", "--become"]
     tasks = filled(ON_A_HOST, names)
     # The worker is rolled by the second example of flag, and its pidfile would be stale for those of flag_info.
-    tasks.sort(key=lambda task: "dualwrite.rollback.flag" in task)
+    tasks.sort(key=lambda task: "dualwrite.rollback.flag" in task or "dualwrite.rollback.workload" in task)
     ended = run(tasks, variables, tmp_path, *connection, ANSIBLE_SSH_ARGS=f"-F {host.ssh_config}")
     wait_until(lambda: set(sum(holders(host).values(), [])) == {"False"}, "every process to hold False")
     assert host.run(["ls", "/var/lib/dualwrite"]).stdout == ""

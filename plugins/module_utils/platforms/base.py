@@ -169,7 +169,14 @@ class Platform(ABC):
 
     @abstractmethod
     def stop(self, deadline: Deadline) -> Stopped:
-        """Stop every instance and return what was running."""
+        """Stop every instance and return what was running.
+
+        What ran is remembered on the workload itself, where every controller finds it; a second stop forgets nothing.
+        """
+
+    @abstractmethod
+    def remembered(self) -> Stopped | None:
+        """Return what the last ``stop`` had found running; None when nothing is remembered, or it was started since."""
 
     @abstractmethod
     def start(self, stopped: Stopped, deadline: Deadline) -> None:

@@ -23,7 +23,7 @@ from ..core.evidence import parse_time
 from ..core.files import read_bytes, write_atomically
 from ..core.redact import redact_text
 from . import edits, env_file, proc
-from .base import Change, Declared, Stopped
+from .base import Change, Declared
 from .processes import COMMON_OPTIONS, RESTART, ProcessPlatform
 
 #: seconds for which a workload that a killed run had stopped is started by the next one; later it may be meant
@@ -172,12 +172,13 @@ class PidfilePlatform(ProcessPlatform):
                 "the workload does not run and has no start_command", where=self.where, hint="Start it by hand."
             )
         write_atomically(self.marker, b"stopped to be started again by dualwrite.rollback\n", mode=0o644)
-        self._end(before, deadline)
+        self.end(before, deadline)
         self._begin(self.start_command, before, deadline)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.marker)
 
-    def _end(self, before: Sequence[proc.Process], deadline: Deadline) -> None:
+    def end(self, before: Sequence[proc.Process], deadline: Deadline) -> None:
+        """Send the stop signal to the leader and wait until it and its workers are gone."""
         if before:
             proc.send(before[0], self.stop_signal)
         if self.kill_after is not None:
@@ -267,18 +268,12 @@ class PidfilePlatform(ProcessPlatform):
             hint=hint,
         )
 
-    # --- stop, start, logs --------------------------------------------------------------------------------------
+    # --- stop, logs ---------------------------------------------------------------------------------------------
 
-    def stop(self, deadline: Deadline) -> Stopped:
-        """Send the stop signal and wait until leader and workers are gone."""
-        before = self.running()
-        self._end(before, deadline)
-        return Stopped(self.name, {"running": bool(before)})
-
-    def start(self, stopped: Stopped, deadline: Deadline) -> None:
-        """Start it, if it ran."""
-        if stopped.state.get("running"):
-            self.restart([], deadline)
+    @property
+    def memory(self) -> str:
+        """A file beside the pidfile."""
+        return f"{self.pidfile}.stopped"
 
     def logs(self, since: str) -> list[str]:
         """Return the lines of ``log_file`` from the first that bears that time or a later one; all if none has a time.

@@ -15,13 +15,15 @@ from typing import Any
 from ..core.booleans import BooleanWords
 from ..core.deadline import Deadline, wait_until
 from ..core.errors import CommandFailed, DeadlinePassed, NotFound, RollbackError, VerificationFailed
+from ..core.files import read_bytes, write_atomically
 from ..core.process import Finished, run
 from ..core.redact import redact_text, secret_values
 from . import proc
-from .base import Carrier, Instance, Platform
+from .base import Carrier, Instance, Platform, Stopped
 from .settings import Settings
 
 RELOAD, RESTART = "reload", "restart"
+_RAN, _DID_NOT_RUN = b"it ran\n", b"it did not run\n"
 
 COMMON_OPTIONS = {
     "roll": "ways to make new values live, in the order in which they are tried: reload, restart",
@@ -62,6 +64,37 @@ class ProcessPlatform(Platform):
     @abstractmethod
     def tell_to_reload(self, leader: proc.Process, deadline: Deadline) -> None:
         """Ask the running workload to take new values; raises CommandFailed when it refuses."""
+
+    @abstractmethod
+    def end(self, before: Sequence[proc.Process], deadline: Deadline) -> None:
+        """Stop these processes, all that the workload has, and wait until they are gone."""
+
+    @property
+    @abstractmethod
+    def memory(self) -> str:
+        """The file that remembers whether the workload ran when it was stopped; gone after a boot, as its processes."""
+
+    def stop(self, deadline: Deadline) -> Stopped:
+        """Stop the workload; what it was is written down first, so that a killed stop is known too."""
+        before = self.running()
+        if before or not os.path.exists(self.memory):
+            write_atomically(self.memory, _RAN if before else _DID_NOT_RUN, mode=0o644)
+        self.end(before, deadline)
+        return Stopped(self.name, {"running": bool(before)})
+
+    def remembered(self) -> Stopped | None:
+        """Return what the memory says."""
+        try:
+            return Stopped(self.name, {"running": read_bytes(self.memory) == _RAN})
+        except NotFound:
+            return None
+
+    def start(self, stopped: Stopped, deadline: Deadline) -> None:
+        """Start the workload, if it ran."""
+        if stopped.state.get("running"):
+            self.restart([], deadline)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.memory)
 
     @abstractmethod
     def restart(self, before: Sequence[proc.Process], deadline: Deadline) -> None:

@@ -19,7 +19,7 @@ from ..core.errors import DeadlinePassed, InvalidInput
 from ..core.evidence import parse_time
 from ..core.files import read_bytes
 from . import edits, env_file, proc, unit_env
-from .base import Change, Declared, Stopped
+from .base import Change, Declared
 from .processes import COMMON_OPTIONS, ProcessPlatform
 from .unit import State, Unit
 
@@ -231,20 +231,17 @@ class SystemdPlatform(ProcessPlatform):
         if not done and not (state.up and now.up and lived and same):
             raise self.unit.not_started(now, since)
 
-    # --- stop, start, logs --------------------------------------------------------------------------------------
+    # --- stop, logs ---------------------------------------------------------------------------------------------
 
-    def stop(self, deadline: Deadline) -> Stopped:
+    @property
+    def memory(self) -> str:
+        """A file where the service manager keeps what does not outlive a boot."""
+        return os.path.join(self.unit.runtime_folder, f"dualwrite.{self.unit.name}.stopped")
+
+    def end(self, before: Sequence[proc.Process], deadline: Deadline) -> None:
         """Stop the unit and wait until all its processes are gone."""
-        running = self.unit.state().up
-        before = self.processes()
         self.unit.systemctl("stop", "--", self.unit.name, deadline=deadline)
         proc.wait_gone(before, deadline, where=self.unit.where)
-        return Stopped(self.name, {"running": running})
-
-    def start(self, stopped: Stopped, deadline: Deadline) -> None:
-        """Start the unit, if it ran."""
-        if stopped.state.get("running"):
-            self.restart([], deadline)
 
     def logs(self, since: str) -> list[str]:
         """Return the unit's messages in the journal since then."""

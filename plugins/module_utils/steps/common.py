@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.booleans import FALSE_WORDS, TRUE_WORDS, BooleanWords
-from ..core.errors import InvalidInput, NotFound, RollbackError
+from ..core.errors import InvalidInput, NotFound, Refused, RollbackError
 from ..core.parallel import for_each
 from ..platforms.base import Carrier, Declared, Instance, Platform
 from ..platforms.registry import make
@@ -73,6 +73,25 @@ def make_platforms(workloads: Sequence[Mapping[str, Any]], words: BooleanWords) 
             raise InvalidInput(f"the name '{platform.name}' comes twice", where="workloads")
         made[platform.name] = platform
     return made
+
+
+def require_identity(platforms: Mapping[str, Platform], expected: Mapping[str, Any]) -> None:
+    """Raise Refused when the target is not who the inventory says, InvalidInput for a fact no platform tells."""
+    for name, platform in platforms.items():
+        facts = platform.identity()
+        for fact, value in expected.items():
+            if fact not in facts:
+                raise InvalidInput(
+                    f"'{fact}' is no fact of the target",
+                    where="identity",
+                    hint=f"Facts are: {', '.join(sorted(facts))}.",
+                )
+            if str(facts[fact]) != str(value):
+                raise Refused(
+                    f"this is not the target that was meant: its {fact} is '{facts[fact]}', expected '{value}'; "
+                    "nothing was changed",
+                    where=f"workload '{name}'",
+                )
 
 
 def read(platform: Platform, flags: Sequence[str]) -> Reading:

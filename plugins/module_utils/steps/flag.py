@@ -11,13 +11,23 @@ from typing import Any
 
 from ..core.booleans import BooleanWords
 from ..core.deadline import Deadline, wait_until
-from ..core.errors import CommandFailed, DeadlinePassed, InvalidInput, Refused, RollbackError, VerificationFailed
+from ..core.errors import CommandFailed, DeadlinePassed, RollbackError, VerificationFailed
 from ..core.evidence import utc_now
 from ..core.parallel import for_each
 from ..core.result import Timings, result
 from ..platforms.base import Carrier, Change, Platform
 from . import flag_plan
-from .common import Reading, as_instances, as_state, joined, make_platforms, read_all, take_words, unlisted
+from .common import (
+    Reading,
+    as_instances,
+    as_state,
+    joined,
+    make_platforms,
+    read_all,
+    require_identity,
+    take_words,
+    unlisted,
+)
 from .fence import one_at_a_time, require_lock
 
 #: seconds for instances to hold the values after a roll has ended
@@ -52,32 +62,13 @@ def set_flags(params: Mapping[str, Any], *, check: bool = False) -> dict[str, An
                 touched = {thing for platform in platforms.values() for thing in platform.touches()}
                 held.enter_context(one_at_a_time(touched, deadline))
         change.read(params["known_flags"])
-        _require_identity(platforms, params.get("identity") or {})
+        require_identity(platforms, params.get("identity") or {})
         flag_plan.require_allowed(change.before, wanted, allowed, words)
         change.decide()
         if check:
             return change.predicted()
         require_lock(*lock)
         return change.run()
-
-
-def _require_identity(platforms: Mapping[str, Platform], expected: Mapping[str, Any]) -> None:
-    """Raise Refused when the target is not who the inventory says, InvalidInput for a fact no platform tells."""
-    for name, platform in platforms.items():
-        facts = platform.identity()
-        for fact, value in expected.items():
-            if fact not in facts:
-                raise InvalidInput(
-                    f"'{fact}' is no fact of the target",
-                    where="identity",
-                    hint=f"Facts are: {', '.join(sorted(facts))}.",
-                )
-            if str(facts[fact]) != str(value):
-                raise Refused(
-                    f"this is not the target that was meant: its {fact} is '{facts[fact]}', expected '{value}'; "
-                    "nothing was changed",
-                    where=f"workload '{name}'",
-                )
 
 
 class FlagChange:

@@ -20,6 +20,7 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms impor
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.registry import make
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps import flag
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.flag_info import read_flags
+from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.workload import set_workloads
 
 
 def execute(params: dict[str, Any]) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def main() -> None:
     acts = {
         "set_flags": lambda params: flag.set_flags(params, check=asked.get("check", False)),
         "read_flags": read_flags,
+        "set_workloads": lambda params: set_workloads(params, check=asked.get("check", False)),
         "execute": execute,
         "bounce": bounce,
         "killed_before_roll": killed_before_roll,

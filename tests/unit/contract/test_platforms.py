@@ -156,6 +156,33 @@ def test_stop_and_start(bench: Bench) -> None:
     assert told["after"] > 0
 
 
+def test_what_ran_is_remembered_when_it_is_stopped_and_only_that_is_started(bench: Bench) -> None:
+    web, worker = bench.running("web"), bench.entry("worker")
+
+    def make(state: str, *, check: bool = False) -> dict:
+        told = bench.call("set_workloads", {"state": state, "workloads": [web, worker], "timeout": 30}, check=check)
+        return told["result"]
+
+    def counts(told: dict) -> list:
+        return [told["after"][name]["instances"] for name in ("web", "worker")]
+
+    told = make("stopped", check=True)
+    assert (told["changed"], counts(told)) == (True, [0, 0])
+    assert told["before"]["web"]["instances"] == 3
+    told = make("stopped")
+    assert (told["changed"], counts(told)) == (True, [0, 0])
+    assert told["summary"] == "stopped: web; instances: web 0, worker 0"
+    assert make("stopped")["changed"] is False
+    told = make("started")
+    assert (told["changed"], counts(told)[0] > 0, counts(told)[1]) == (True, True, 0)
+    again = make("started")
+    assert again["changed"] is False
+    assert again["summary"].startswith("nothing to be started; did not run when it was stopped: worker; instances: ")
+    bench.start("worker")
+    told = make("restarted")
+    assert (told["changed"], min(counts(told)) > 0) == (True, True)
+
+
 @pytest.mark.parametrize("text", [ENV.replace("\n", "\r\n"), ENV.rstrip("\n"), f"{FLAG}=false\n{ENV}"])
 def test_other_bytes_of_the_env_file_stay(bench: Bench, text: str) -> None:
     bench.env(text)

@@ -78,8 +78,12 @@ class Shop:
         """Return the processes whose command line names this folder."""
         return [one for one in proc.every() if str(self.folder) in proc.command_line(one)]
 
+    def kill(self, process: proc.Process) -> None:
+        """End a process without giving it a chance."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
     def close(self) -> None:
         """End all that runs in this folder."""
         for process in self.mine():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+            self.kill(process)
