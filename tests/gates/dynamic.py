@@ -12,6 +12,8 @@ from .tree import copied_tree, offline_pip
 
 COLLECTIONS = str(ROOT / ".cache" / "collections")
 OLDEST_TARGET = (3, 9)
+# A host or an engine of the lab runs the collection's code with its own Python, whichever runs pytest.
+WITHOUT_COMPONENTS = ("-m", "not component")
 
 
 def units(tier: Tier) -> None:
@@ -95,7 +97,7 @@ def _controller(
         return
     python, env = str(folder / "python"), _around(folder)
     tier.run(f"{label}: version", ["ansible", "--version"], env=env)
-    tier.pytest(f"{label}: unit tests", ["tests/unit"], python=python, env=env)
+    tier.pytest(f"{label}: unit tests", ["tests/unit", *WITHOUT_COMPONENTS], python=python, env=env)
     offline_pip(python)
     checks = [word for test in ("validate-modules", "import", "compile") for word in ("--test", test)]
     command = ["ansible-test", "sanity", "--color", "no", "--python", f"{version[0]}.{version[1]}", *checks]
@@ -108,4 +110,5 @@ def _target(tier: Tier, python: str) -> None:
     """module_utils travels to hosts with an older Python than the controller's: its unit tests run there too."""
     folder = _prepared(tier, "target", "ansible-core>=2.15,<2.16", python, OLDEST_TARGET, "target.in")
     if folder is not None:
-        tier.pytest("Python 3.9: unit tests", ["tests/unit"], python=str(folder / "python"), env=_around(folder))
+        units = ["tests/unit", *WITHOUT_COMPONENTS]
+        tier.pytest("Python 3.9: unit tests", units, python=str(folder / "python"), env=_around(folder))

@@ -23,12 +23,22 @@ _NUMBERS = itertools.count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try the contract once: not again in the copy of the tree (without git) that ansible-test works in."""
-    if not (ROOT / ".git").exists():
-        here = str(Path(__file__).parent)
-        for item in items:
-            if str(item.path).startswith(here):
-                item.add_marker(pytest.mark.skip(reason="the contract is tried by pytest in the tree itself"))
+    """Try the contract once: not again in the copy of the tree (without git) that ansible-test works in.
+
+    What runs inside a component is marked: the Python that runs pytest makes no difference there.
+    """
+    for item in items:
+        if not str(item.path).startswith(str(Path(__file__).parent)):
+            continue
+        if not (ROOT / ".git").exists():
+            item.add_marker(pytest.mark.skip(reason="the contract is tried by pytest in the tree itself"))
+        elif _component(item):
+            item.add_marker(pytest.mark.component)
+
+
+def _component(item: pytest.Item) -> bool:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return params.get("bench") in COMPONENTS or bool(set(getattr(item, "fixturenames", ())) & set(COMPONENTS.values()))
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +75,7 @@ def pidfile_bench(tmp_path: Path) -> Iterator[PidfileBench]:
 
 
 BENCHES = {"pidfile": "pidfile_bench", "systemd": "systemd_bench"}
+COMPONENTS = {"systemd": "systemd_bench"}
 
 
 @pytest.fixture(params=sorted(BENCHES))
