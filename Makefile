@@ -49,6 +49,10 @@ $(TIERS):
 test: $(STAMP) ## All tiers, with their times
 	@$(GATE) all
 
+.PHONY: bench
+bench: $(STAMP) ## Time this collection beside the runbook's commands; writes docs/benchmarks.md
+	python -m tests.bench --write
+
 .PHONY: fmt
 fmt: $(STAMP) ## Format Python and renew the generated option tables
 	ruff check --fix-only --quiet .

@@ -1,0 +1,47 @@
+"""Pure: seconds of the arms to the table of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+HEAD = """# Benchmarks
+
+Made by `make bench`. Every round runs the three ways in turn on the same hosts, so that the ratios hold also where the
+seconds don't; seconds are median (lowest to highest). The unit takes two seconds to start, as a web application does.
+
+- **runbook**: what the page has one paste (`sed`, `systemctl restart`), over ssh, one host after the other. It looks at
+  nothing afterwards.
+- **limit**: the same commands on all hosts at once: what the platform itself needs.
+- **module**: `dualwrite.rollback.flag` by `ansible` on all hosts, with reading every process before and after and one
+  second in which the restarted unit must stay up (`stable_for`).
+"""
+
+
+def ratio(arm: Sequence[float], other: Sequence[float]) -> float:
+    """Return the median of the ratios round by round."""
+    return median(one / two for one, two in zip(arm, other, strict=True))
+
+
+def told(seconds: Sequence[float]) -> str:
+    """Return seconds as median (lowest to highest)."""
+    return f"{median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+def table(found: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Return the table; ``found`` is what was switched off, by the arm's name the seconds of each round."""
+    lines = [
+        "| switched off | runbook | limit | module | module / runbook | module / limit |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for what, arms in found.items():
+        times = " | ".join(told(arms[name]) for name in ("runbook", "limit", "module"))
+        ratios = " | ".join(f"{ratio(arms['module'], arms[name]):.2f}" for name in ("runbook", "limit"))
+        lines.append(f"| {what} | {times} | {ratios} |")
+    return "\n".join(lines)
+
+
+def page(found: Mapping[str, Mapping[str, Sequence[float]]], machine: str) -> str:
+    """Return the whole page."""
+    number = len(next(iter(next(iter(found.values())).values())))
+    return f"{HEAD}\n{table(found)}\n\n{number} rounds. {machine}\n"
