@@ -24,6 +24,7 @@ from ..core.files import read_bytes, write_atomically
 from ..core.redact import redact_text
 from . import edits, env_file, proc
 from .base import Change, Declared
+from .memory import Memory
 from .processes import COMMON_OPTIONS, RESTART, ProcessPlatform
 
 #: seconds for which a workload that a killed run had stopped is started by the next one; later it may be meant
@@ -271,9 +272,9 @@ class PidfilePlatform(ProcessPlatform):
     # --- stop, logs ---------------------------------------------------------------------------------------------
 
     @property
-    def memory(self) -> str:
+    def memory(self) -> Memory:
         """A file beside the pidfile."""
-        return f"{self.pidfile}.stopped"
+        return Memory(f"{self.pidfile}.stopped")
 
     def logs(self, since: str) -> list[str]:
         """Return the lines of ``log_file`` from the first that bears that time or a later one; all if none has a time.

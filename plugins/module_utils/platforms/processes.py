@@ -15,15 +15,14 @@ from typing import Any
 from ..core.booleans import BooleanWords
 from ..core.deadline import Deadline, wait_until
 from ..core.errors import CommandFailed, DeadlinePassed, NotFound, RollbackError, VerificationFailed
-from ..core.files import read_bytes, write_atomically
 from ..core.process import Finished, run
 from ..core.redact import redact_text, secret_values
 from . import proc
 from .base import Carrier, Instance, Platform, Stopped
+from .memory import Memory
 from .settings import Settings
 
 RELOAD, RESTART = "reload", "restart"
-_RAN, _DID_NOT_RUN = b"it ran\n", b"it did not run\n"
 
 COMMON_OPTIONS = {
     "roll": "ways to make new values live, in the order in which they are tried: reload, restart",
@@ -71,30 +70,27 @@ class ProcessPlatform(Platform):
 
     @property
     @abstractmethod
-    def memory(self) -> str:
-        """The file that remembers whether the workload ran when it was stopped; gone after a boot, as its processes."""
+    def memory(self) -> Memory:
+        """What remembers whether the workload ran when it was stopped; gone after a boot, as its processes are."""
 
     def stop(self, deadline: Deadline) -> Stopped:
         """Stop the workload; what it was is written down first, so that a killed stop is known too."""
         before = self.running()
-        if before or not os.path.exists(self.memory):
-            write_atomically(self.memory, _RAN if before else _DID_NOT_RUN, mode=0o644)
+        state = {"running": bool(before)}
+        self.memory.keep(state)
         self.end(before, deadline)
-        return Stopped(self.name, {"running": bool(before)})
+        return Stopped(self.name, state)
 
     def remembered(self) -> Stopped | None:
         """Return what the memory says."""
-        try:
-            return Stopped(self.name, {"running": read_bytes(self.memory) == _RAN})
-        except NotFound:
-            return None
+        state = self.memory.recall()
+        return None if state is None else Stopped(self.name, state)
 
     def start(self, stopped: Stopped, deadline: Deadline) -> None:
         """Start the workload, if it ran."""
         if stopped.state.get("running"):
             self.restart([], deadline)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.memory)
+        self.memory.forget()
 
     @abstractmethod
     def restart(self, before: Sequence[proc.Process], deadline: Deadline) -> None:

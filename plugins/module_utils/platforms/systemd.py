@@ -20,6 +20,7 @@ from ..core.evidence import parse_time
 from ..core.files import read_bytes
 from . import edits, env_file, proc, unit_env
 from .base import Change, Declared
+from .memory import Memory, runtime_folder
 from .processes import COMMON_OPTIONS, ProcessPlatform
 from .unit import State, Unit
 
@@ -234,9 +235,9 @@ class SystemdPlatform(ProcessPlatform):
     # --- stop, logs ---------------------------------------------------------------------------------------------
 
     @property
-    def memory(self) -> str:
-        """A file where the service manager keeps what does not outlive a boot."""
-        return os.path.join(self.unit.runtime_folder, f"dualwrite.{self.unit.name}.stopped")
+    def memory(self) -> Memory:
+        """A file where this user keeps what does not outlive a boot."""
+        return Memory(os.path.join(runtime_folder(), f"dualwrite.{self.unit.name}.stopped"))
 
     def end(self, before: Sequence[proc.Process], deadline: Deadline) -> None:
         """Stop the unit and wait until all its processes are gone."""

@@ -73,9 +73,8 @@ class Unit:
         self.where = f"{where}, {self.name}"
         self.scope = ["--user"] if of_user else []
         self.environ = {**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
-        self.runtime_folder = "/run"
         if of_user:
-            self.runtime_folder = self.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
+            self.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
         self._dialect = ""
 
     def systemctl(self, *words: str, deadline: Deadline | None = None, ok: Sequence[int] | None = (0,)) -> Finished:

@@ -43,7 +43,7 @@ def test_all_are_stopped_at_once_and_the_diff_shows_how_many_ran(shop: Shop) -> 
 def test_a_stop_that_was_killed_is_finished_and_started_by_the_next_calls(shop: Shop) -> None:
     """What ran is written down before anything is stopped."""
     web = shop.running("web")
-    (shop.folder / "web.pid.stopped").write_text("it ran\n")
+    (shop.folder / "web.pid.stopped").write_text('{"running": true}\n')
     for process in shop.mine():
         shop.kill(process)
     (shop.folder / "web.pid").unlink()
