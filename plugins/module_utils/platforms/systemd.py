@@ -209,8 +209,10 @@ class SystemdPlatform(ProcessPlatform):
 
     def restart(self, before: Sequence[proc.Process], deadline: Deadline) -> None:
         """Restart the unit, see it stay, and wait until all processes of before are gone."""
-        if self.unit.state()["ActiveState"] == "failed":
-            self.unit.systemctl("reset-failed", "--", self.unit.name)
+        if self.unit.state()["SubState"] == "auto-restart":
+            self.unit.systemctl("stop", "--", self.unit.name, deadline=deadline)  # else it starts behind our back
+        # starts before this one, those of a change that is being taken back too, must not use up the start limit
+        self.unit.systemctl("reset-failed", "--", self.unit.name, ok=(0, 1))
         self._read_again()
         since = self.unit.cursor()
         try:

@@ -181,6 +181,21 @@ def test_a_start_limit_is_said_and_the_old_value_runs_again(systemd_bench: Syste
     assert bench.run(["systemctl", "is-active", bench.unit("web")], "").stdout == "active\n"
 
 
+def test_a_unit_that_was_just_started_as_often_as_it_may_is_rolled_all_the_same(systemd_bench: SystemdBench) -> None:
+    bench = systemd_bench
+    entry = bench.entry("web")
+    path = f"/etc/systemd/system/{bench.unit('web')}"
+    bench.host.write(path, bench.host.read(path) + "[Unit]\nStartLimitBurst=2\nStartLimitIntervalSec=60\n")
+    bench.run(["systemctl", "daemon-reload"], "")
+    bench.start("web")
+    bench.host.run(["systemctl", "restart", bench.unit("web")])
+    assert bench.run(["systemctl", "restart", bench.unit("web")], "").returncode != 0
+    bench.host.run(["systemctl", "reset-failed", bench.unit("web")])
+    for dummy in range(2):
+        bench.host.run(["systemctl", "restart", bench.unit("web")])
+    assert held(bench.set(entry)) == {"false"}
+
+
 def test_an_old_process_that_the_unit_leaves_behind_is_waited_for(systemd_bench: SystemdBench) -> None:
     bench = systemd_bench
     entry = bench.entry("web")
