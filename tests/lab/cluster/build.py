@@ -20,6 +20,7 @@ OPENAPI = "pkg/generated/openapi"
 MARK = "+k8s:openapi-gen=true"
 FALLBACK_MIRROR = "http://deb.debian.org/debian"
 SUITE = "bookworm"
+VENDORED = "k8s.io/kubernetes/vendor/k8s.io"
 
 
 def program(name: str) -> Path:
@@ -162,7 +163,8 @@ def _compile(tree: Path, package: str, target: Path) -> None:
     building = target.with_name(f".building-{target.name}")
     major, minor, dummy = machine.VERSION.split(".")
     version = {"gitVersion": f"v{machine.VERSION}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-    said = " ".join(f"-X k8s.io/component-base/version.{key}={value}" for key, value in version.items())
+    places = ("component-base/version", "client-go/pkg/version")
+    said = " ".join(f"-X {VENDORED}/{place}.{key}={value}" for place in places for key, value in version.items())
     command = ["go", "build", "-trimpath", "-ldflags", f"-s -w {said}", "-o", str(building), package]
     _run(command, tree)
     building.rename(target)
