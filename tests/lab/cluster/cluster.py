@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -119,7 +120,7 @@ class Cluster:
             return
         (self.folder / "held" / API).touch()
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: groups.program(self.name, API) is None, "the API server to end", 10)
+        wait_until(self._api_refuses, "the API server to end", 10)
 
     def resume_api(self) -> None:
         """Undo pause_api() and wait until the API answers. Raises LabError when it doesn't."""
@@ -207,6 +208,15 @@ class Cluster:
             return bool(self.get("/readyz") == "ok")
         except OSError:
             return False
+
+    def _api_refuses(self) -> bool:
+        try:
+            socket.create_connection((network.addresses(self._index())[1], programs.API_PORT), timeout=1).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def _node_ready(self) -> bool:
         try:

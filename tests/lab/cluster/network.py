@@ -1,4 +1,7 @@
-"""The network of a cluster: a veth pair to the machine, and a subnet for its pods that the machine has a route to."""
+"""The network of a cluster: a veth pair to the machine, and a subnet for its pods that the machine has a route to.
+
+Neither the cluster's programs nor its pods reach the internet.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from . import machine
 
 NODES = ipaddress.ip_network("172.31.241.0/24")
 PODS = ipaddress.ip_network("10.213.0.0/16")
+REACHED = "172.16.0.0/12"  # what pods reach through this machine: itself and the lab's other networks
 COUNT = 32
 INSIDE = "eth0"
 
@@ -55,7 +59,8 @@ def connect(index: int, init: int) -> None:
     machine.call([*inside, "link", "set", peer, "name", INSIDE])
     machine.call([*inside, "address", "add", f"{theirs}/30", "dev", INSIDE])
     machine.call([*inside, "link", "set", INSIDE, "up"])
-    machine.call([*inside, "route", "add", "default", "via", ours])
+    machine.call([*inside, "route", "add", REACHED, "via", ours])
+    machine.call([*inside, "route", "add", "unreachable", "default"])  # else kubelet waits for a cloud's answers
     machine.call(["ip", "address", "add", f"{ours}/30", "dev", device(index)])
     machine.call(["ip", "link", "set", device(index), "up"])
     machine.call(["ip", "route", "add", pods(index), "via", theirs])
