@@ -75,8 +75,7 @@ def _files(root: Path) -> Iterator[tuple[Path, str]]:
     """Yield the files of the packages that the Python image has, and (file in the host's image, name)."""
     seen = set()
     for package in sorted(_closure((root / "var/lib/dpkg/status").read_text())):
-        lists = [root / f"var/lib/dpkg/info/{package}.list", *(root / "var/lib/dpkg/info").glob(f"{package}:*.list")]
-        for path in next(one for one in lists if one.exists()).read_text().split("\n"):
+        for path in _listed(root, package):
             name = path.lstrip("/")
             first, slash, rest = name.partition("/")
             if first in MERGED:
@@ -88,6 +87,13 @@ def _files(root: Path) -> Iterator[tuple[Path, str]]:
                 yield root / name, name
     for name in ("etc/passwd", "etc/group", "etc/ld.so.cache"):
         yield root / name, name
+
+
+def _listed(root: Path, package: str) -> list[str]:
+    """Return the paths of a package's files, by dpkg's list of the host's image."""
+    info = root / "var/lib/dpkg/info"
+    lists = [info / f"{package}.list", *info.glob(f"{package}:*.list")]
+    return next(one for one in lists if one.exists()).read_text().split("\n")
 
 
 def _closure(status: str) -> set[str]:
