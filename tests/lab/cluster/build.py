@@ -19,7 +19,6 @@ from . import machine
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
 OPENAPI = "pkg/generated/openapi"
 MARK = "+k8s:openapi-gen=true"
-FALLBACK_MIRROR = "http://deb.debian.org/debian"
 SUITE = "bookworm"
 VENDORED = "k8s.io/kubernetes/vendor/k8s.io"
 
@@ -115,15 +114,17 @@ def _fetch(target: Path) -> Path:
 
 
 def _mirror() -> str:
-    """Return the mirror of Debian that this machine uses, or Debian's own."""
-    try:
-        listed = machine.call(
-            ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]
-        ).splitlines()
-    except LabError:
-        return FALLBACK_MIRROR
-    uris = sorted({line.split()[0].rstrip("/") for line in listed if line.split()[1:] == [SUITE]})
-    return next((uri for uri in uris if uri.endswith("/debian")), FALLBACK_MIRROR)
+    """Return the mirror of Debian that this machine uses, whichever suite it takes from there.
+
+    Raises LabError when it uses none.
+    """
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]
+    listed = [line.split() for line in machine.call(command).splitlines()]
+    found = sorted((words[1:] != [SUITE], words[0].rstrip("/")) for words in listed if words)
+    mirror = next((uri for dummy, uri in found if uri.endswith("/debian")), None)
+    if mirror is None:
+        raise LabError("apt on this machine knows no mirror of Debian, whose source package is what is built")
+    return mirror
 
 
 def _generate_openapi(tree: Path) -> None:
