@@ -6,6 +6,7 @@ import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import Bench, PidfileBench, SystemdBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, FLAG, STRICT
 
 OFF = ENV.replace(f"{FLAG}=true", f"{FLAG}=false")
@@ -22,7 +23,7 @@ def ids(told: dict) -> set[str]:
 
 
 def test_every_platform_is_tried() -> None:
-    assert {one.platform for one in (PidfileBench, SystemdBench)} == set(PLATFORMS)
+    assert {one.platform for one in (ComposeBench, PidfileBench, SystemdBench)} == set(PLATFORMS)
 
 
 def test_master_and_workers_are_read(bench: Bench) -> None:
@@ -51,7 +52,7 @@ def test_a_restart_reaches_every_instance_and_a_second_call_none(bench: Bench) -
     entries = [bench.running("web"), bench.running("worker")]
     before = ids(bench.call("read_flags", {"flags": [FLAG], "workloads": entries}))
     told = bench.set(*entries)
-    assert told["result"]["rolled"] == {"web": "restart", "worker": "restart"}
+    assert told["result"]["rolled"] == {"web": bench.way, "worker": bench.way}
     assert effective(told, "web") + effective(told, "worker") == ["false"] * 6
     assert not before & ids(told)
     assert bench.env() == OFF
@@ -60,30 +61,30 @@ def test_a_restart_reaches_every_instance_and_a_second_call_none(bench: Bench) -
     assert ids(again) == ids(told)
 
 
-def test_a_reload_keeps_the_processes(bench: Bench) -> None:
-    entry = bench.running("web", roll=RELOAD)
-    before = ids(bench.call("read_flags", {"flags": [FLAG], "workloads": [entry]}))
-    told = bench.set(entry)
+def test_a_reload_keeps_the_processes(reloading_bench: Bench) -> None:
+    entry = reloading_bench.running("web", roll=RELOAD)
+    before = ids(reloading_bench.call("read_flags", {"flags": [FLAG], "workloads": [entry]}))
+    told = reloading_bench.set(entry)
     assert told["result"]["rolled"] == {"web": "reload"}
     assert effective(told, "web") == ["false"] * 3
     assert ids(told) == before
 
 
-def test_an_ignored_signal_falls_back_where_that_is_allowed(bench: Bench) -> None:
-    told = bench.set(bench.running("web", "--ignore-hup", roll=RELOAD))
+def test_an_ignored_signal_falls_back_where_that_is_allowed(reloading_bench: Bench) -> None:
+    told = reloading_bench.set(reloading_bench.running("web", "--ignore-hup", roll=RELOAD))
     assert told["result"]["rolled"] == {"web": "reload, restart"}
     assert effective(told, "web") == ["false"] * 3
 
 
-def test_an_ignored_signal_is_an_error_where_it_is_not(bench: Bench) -> None:
-    told = bench.set(bench.running("web", "--ignore-hup", roll=["reload"]))
+def test_an_ignored_signal_is_an_error_where_it_is_not(reloading_bench: Bench) -> None:
+    told = reloading_bench.set(reloading_bench.running("web", "--ignore-hup", roll=["reload"]))
     assert told["error"] == "VerificationFailed"
     assert "did not take the new values" in told["text"]
-    assert bench.env() == OFF
+    assert reloading_bench.env() == OFF
 
 
-def test_one_worker_that_keeps_the_old_value_is_named(bench: Bench) -> None:
-    told = bench.set(bench.running("web", "--keeper", roll=["reload"]))
+def test_one_worker_that_keeps_the_old_value_is_named(reloading_bench: Bench) -> None:
+    told = reloading_bench.set(reloading_bench.running("web", "--keeper", roll=["reload"]))
     assert told["error"] == "VerificationFailed"
     (keeper,) = (one["name"] for one in told["evidence"]["instances"] if one["flags"][FLAG] == "true")
     assert f"{keeper} holds {FLAG}=true" in told["text"]

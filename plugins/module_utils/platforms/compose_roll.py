@@ -1,0 +1,156 @@
+# Copyright: the dualwrite.rollback contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Replace the containers of one service and see the new ones live; nothing else of the project is touched."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from ..core.deadline import Deadline, wait_until
+from ..core.errors import CommandFailed, DeadlinePassed, RollbackError, VerificationFailed
+from ..core.redact import redact_text, secret_values
+from .compose_containers import PROJECT, Container, container_of
+from .compose_project import ComposeProject
+from .docker import Docker
+
+#: one `up` of a project at a time: workloads of one project are rolled in parallel threads
+_ALONE: dict[str, threading.Lock] = {}
+_GUARD = threading.Lock()
+#: what never starts anything else than the services that are named, and never another image
+_ONLY = ("--detach", "--no-deps", "--no-build", "--pull", "never")
+
+
+class Roll:
+    """One change of a service's containers; ``containers`` lists them as they are now."""
+
+    def __init__(
+        self,
+        project: ComposeProject,
+        service: str,
+        containers: Callable[[], list[Container]],
+        stable_for: float,
+        wait_timeout: float,
+        where: str,
+    ) -> None:
+        self.project = project
+        self.docker: Docker = project.docker
+        self.service = service
+        self.containers = containers
+        self.stable_for = stable_for
+        self.wait_timeout = wait_timeout
+        self.where = where
+
+    def _own(self) -> list[Container]:
+        return [one for one in self.containers() if not one.one_off]
+
+    def _alone(self) -> threading.Lock:
+        with _GUARD:
+            return _ALONE.setdefault(self.project.name(), threading.Lock())
+
+    def recreate(self, deadline: Deadline) -> None:
+        """Replace the containers by as many new ones, and wait until those live and the old ones are gone.
+
+        Raises CommandFailed with the last log lines when one does not start or gets unhealthy, DeadlinePassed when
+        old ones stay, VerificationFailed when a container of another service was replaced.
+        """
+        with self._alone():
+            before = self._own()
+            others = self._others()
+            number = len({one.number for one in before})
+            self._up(deadline, number, "--force-recreate")
+            lost = others - self._others()
+            if lost:
+                raise VerificationFailed(
+                    f"containers of other services were replaced: {', '.join(sorted(name for dummy, name in lost))}",
+                    where=self.where,
+                    hint="Look at them: they may hold other values than before.",
+                )
+        self._wait({one.id for one in before}, number, deadline)
+
+    def start(self, number: int, deadline: Deadline) -> None:
+        """Start containers until ``number`` run, and wait until they live."""
+        with self._alone():
+            self._up(deadline, number, "--no-recreate")
+        self._wait(set(), number, deadline)
+
+    def _up(self, deadline: Deadline, number: int, *more: str) -> None:
+        # without its number a service that was scaled by hand would fall back to what the files say
+        scale = ["--scale", f"{self.service}={number}"] if number else []
+        try:
+            self.project.run("up", *_ONLY, *more, *scale, self.service, deadline=deadline)
+        except CommandFailed as error:
+            raise CommandFailed(f"the workload did not start: {error.what}", where=self.where) from error
+
+    def _others(self) -> set[tuple[str, str]]:
+        told = map(container_of, self.docker.containers({PROJECT: self.project.name()}))
+        return {(one.id, one.name) for one in told if one.service != self.service and not one.one_off}
+
+    def _wait(self, old: set[str], number: int, deadline: Deadline) -> None:
+        """Wait until ``number`` containers that are not ``old`` live, and no old one runs."""
+        patience = deadline.within(self.wait_timeout)
+        away = self.docker.times_away
+        since: dict[str, float] = {}
+
+        def settled() -> bool:
+            nonlocal away
+            now = self._own()
+            if self.docker.times_away != away:
+                # an engine that was restarted starts only what has a restart policy
+                away = self.docker.times_away
+                with self._alone():
+                    self._up(deadline, number, "--no-recreate")
+                return False
+            fresh = [one for one in now if one.id not in old]
+            for one in fresh:
+                if one.failed():
+                    raise self.not_started(one, one.failed())
+            left = [one for one in now if one.id in old and one.running]
+            moment = time.monotonic()
+            for one in fresh:
+                since[one.id] = since.get(one.id, moment) if one.live else moment
+            stable = [one for one in fresh if one.live and moment - since[one.id] >= self.stable_for]
+            return not left and len(stable) == len(fresh) and len(stable) >= max(number, 1)
+
+        try:
+            wait_until(settled, patience, what="the start")
+        except DeadlinePassed as error:
+            raise self._late(old, patience) from error
+
+    def _late(self, old: set[str], patience: Deadline) -> RollbackError:
+        """Return the error for what is not so when the time is over."""
+        now = self._own()
+        left = [one.name for one in now if one.id in old and one.running]
+        if left:
+            return DeadlinePassed(
+                f"{', '.join(left)} still ran after {patience.seconds:.0f} s",
+                where=self.where,
+                hint="See what it waits for; it holds the old values.",
+            )
+        for one in now:
+            if not one.live:
+                state = f"{one.status}, {one.health}" if one.health else one.status
+                return self.not_started(one, f"its container {one.name} is {state} after {patience.seconds:.0f} s")
+        return CommandFailed(f"the workload did not start within {patience.seconds:.0f} s", where=self.where)
+
+    def not_started(self, container: Container, reason: str) -> CommandFailed:
+        """Return the error for a container that does not live, with its last words, redacted."""
+        done = self.docker.run("logs", "--tail", "20", container.id, ok=(0, 1))
+        known = secret_values(container.environ)
+        said = redact_text("\n".join([done.stdout, done.stderr]), known)[-2000:]
+        lines = [line.strip() for line in said.splitlines() if line.strip()][-3:]
+        told = f"; it said: {' | '.join(lines)}" if lines else ""
+        return CommandFailed(f"the workload did not start: {reason}{told}", where=self.where)
+
+
+def lines_since(docker: Docker, containers: Sequence[Container], since: str) -> list[str]:
+    """Return the lines that these containers wrote since an ISO 8601 time, in the order of time."""
+    found: list[tuple[str, str]] = []
+    for one in containers:
+        done = docker.run("logs", "--timestamps", "--since", since, one.id, ok=(0, 1))
+        for line in (done.stdout + done.stderr).splitlines():
+            moment, dummy, text = line.partition(" ")
+            found.append((moment, text))
+    return [text for dummy, text in sorted(found, key=lambda pair: pair[0])]
