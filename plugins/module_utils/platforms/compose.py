@@ -314,7 +314,11 @@ class ComposePlatform(Platform):
 
     def roll(self, deadline: Deadline, flags: Mapping[str, str]) -> str:
         """Replace the service's containers, as many as there are, and see the new ones run and get healthy."""
-        self._roller().recreate(deadline)
+        self.docker.until = deadline
+        try:
+            self._roller().recreate(deadline)
+        finally:
+            self.docker.until = None
         return RECREATE
 
     def stop(self, deadline: Deadline) -> Stopped:

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from ..core.deadline import Deadline
 from ..core.errors import InvalidInput, NotFound
 from ..core.evidence import format_time
 from . import proc
-from .docker import ASK, Docker
+from .docker import Docker
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 ONE_OFF, NUMBER = "com.docker.compose.oneoff", "com.docker.compose.container-number"
@@ -166,7 +165,7 @@ def asked_inside(container: Container, docker: Docker) -> list[Held]:
     mark = f"\0{secrets.token_hex(16)}\0"
     argv = ["sh", "-c", _LOOK, "sh", mark.strip("\0")]
     given = ("exec", "--privileged", "--user", "0:0", container.id)
-    done = docker.run(*given, *argv, deadline=Deadline(ASK), ok=range(256))
+    done = docker.run(*given, *argv, ok=range(256))
     if done.rc in (126, 127):
         raise InvalidInput(
             "its processes can't be looked into: this is not root on the engine's host, and there is no shell inside",

@@ -121,7 +121,9 @@ class ComposeProject:
 
     # --- docker compose --------------------------------------------------------------------------------------------
 
-    def run(self, *words: str, deadline: Deadline | None = None, profiles: Sequence[str] = ()) -> Finished:
+    def run(
+        self, *words: str, deadline: Deadline | None = None, profiles: Sequence[str] = (), again: bool = True
+    ) -> Finished:
         """Run a command of `docker compose` on this project; raises as Docker.run."""
         if not os.path.isdir(self.folder):
             raise NotFound("the folder does not exist", where=f"{self.where}, {self.folder}", hint="Check project_src.")
@@ -130,7 +132,7 @@ class ComposeProject:
         argv += [word for path in self.given_env_files for word in ("--env-file", path)]
         argv += ["--project-name", self.given_name] if self.given_name else []
         argv += [word for one in profiles or self.profiles for word in ("--profile", one)]
-        return self.docker.run(*argv, *words, deadline=deadline, folder=self.folder)
+        return self.docker.run(*argv, *words, deadline=deadline, folder=self.folder, again=again)
 
     def config(self) -> dict[str, Any]:
         """Return what Compose makes of the files, services of every profile included."""

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from ..core.deadline import Deadline, wait_until
-from ..core.errors import CommandFailed, DeadlinePassed, RollbackError, VerificationFailed
+from ..core.errors import CommandFailed, DeadlinePassed, RollbackError, Unreachable, VerificationFailed
 from ..core.redact import redact_text, secret_values
 from .compose_containers import PROJECT, Container, container_of
 from .compose_project import ComposeProject
@@ -19,6 +20,8 @@ from .docker import Docker
 #: one `up` of a project at a time: workloads of one project are rolled in parallel threads
 _ALONE: dict[str, threading.Lock] = {}
 _GUARD = threading.Lock()
+#: how Compose names a container until the one that it replaces is gone
+_ASIDE = re.compile(r"[0-9a-f]{12}_")
 #: what never starts anything else than the services that are named, and never another image
 _ONLY = ("--detach", "--no-deps", "--no-build", "--pull", "never")
 
@@ -79,10 +82,23 @@ class Roll:
     def _up(self, deadline: Deadline, number: int, *more: str) -> None:
         # without its number a service that was scaled by hand would fall back to what the files say
         scale = ["--scale", f"{self.service}={number}"] if number else []
-        try:
-            self.project.run("up", *_ONLY, *more, *scale, self.service, deadline=deadline)
-        except CommandFailed as error:
-            raise CommandFailed(f"the workload did not start: {error.what}", where=self.where) from error
+        while True:
+            self._remove_left_behind()
+            try:
+                self.project.run("up", *_ONLY, *more, *scale, self.service, deadline=deadline, again=False)
+                return
+            except Unreachable:
+                if deadline.passed():
+                    raise
+                self.docker.run("info", "--format", "{{.ID}}", deadline=deadline)
+            except CommandFailed as error:
+                raise CommandFailed(f"the workload did not start: {error.what}", where=self.where) from error
+
+    def _remove_left_behind(self) -> None:
+        """Remove what a recreate that was broken off has made and never started: Compose would trip over its name."""
+        left = [one.id for one in self._own() if one.status == "created" and _ASIDE.match(one.name)]
+        if left:
+            self.docker.run("rm", "--force", *left, ok=(0, 1))
 
     def _others(self) -> set[tuple[str, str]]:
         told = map(container_of, self.docker.containers({PROJECT: self.project.name()}))

@@ -39,6 +39,8 @@ class Docker:
         self.environ = {**os.environ, "LC_ALL": "C", "NO_COLOR": "1", "COMPOSE_ANSI": "never"}
         #: how often the engine did not answer: what it was told may be lost
         self.times_away = 0
+        #: how long questions wait for an engine that is away; a few seconds when None
+        self.until: Deadline | None = None
 
     def run(
         self,
@@ -51,32 +53,37 @@ class Docker:
         """Run the client and return how it ended; ``again`` and again while the engine is away, as time allows.
 
         Raises CommandFailed, DeadlinePassed, InvalidInput when there is no Compose v2, and Unreachable when the engine
-        stays away.
+        is or stays away.
         """
-        deadline = deadline or Deadline(ASK)
-        patience = deadline.within(AGAIN) if deadline.seconds <= ASK else deadline
+        patience = deadline or self.until or Deadline(AGAIN)
         said = [""]
 
         def answered() -> Finished | None:
-            done = run([*self.argv, *words], deadline, environ=self.environ, cwd=folder, ok=None, where=self.where)
-            said[0] = redact_text(done.last_words())
+            limit = deadline or Deadline(ASK)
+            done = run([*self.argv, *words], limit, environ=self.environ, cwd=folder, ok=None, where=self.where)
             if done.rc in ok:
                 return done
+            said[0] = redact_text(done.last_words())
             if not _AWAY.search(done.stderr):
                 raise self._failed(words, done, said[0])
             self.times_away += 1
-            return None if again else done
+            if not again:
+                raise self._away(said[0])
+            return None
 
         try:
             return wait_until(answered, patience, what="an answer of the Docker engine")
         except DeadlinePassed as error:
             if not said[0]:
                 raise
-            raise Unreachable(
-                f"the Docker engine does not answer: {said[0]}",
-                where=self.where,
-                hint="Start it, or give its address as docker_host.",
-            ) from error
+            raise self._away(said[0]) from error
+
+    def _away(self, said: str) -> Unreachable:
+        return Unreachable(
+            f"the Docker engine does not answer: {said}",
+            where=self.where,
+            hint="Start it, or give its address as docker_host.",
+        )
 
     def _failed(self, words: Sequence[str], done: Finished, said: str) -> CommandFailed | InvalidInput:
         if _NO_COMPOSE.search(done.stderr):
