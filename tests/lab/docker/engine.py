@@ -186,7 +186,7 @@ class Engine:
                 os.kill(pid, signal.SIGTERM)
                 with contextlib.suppress(LabError):
                     wait_until(lambda pid=pid: _ended(pid), f"pid {pid} to end", 15)
-        for pid in (*self._left(), state.get("holder")):
+        for pid in (*self._left(), *self._in_containers(), state.get("holder")):
             if pid and not _ended(pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -194,10 +194,24 @@ class Engine:
         if "network" in state:
             gone = network.device(int(state["network"]))
             wait_until(lambda: f'"{gone}"' not in machine.call(["ip", "-j", "link"]), f"{gone} to go", 10)
-        for group in Path("/sys/fs/cgroup").glob(f"*/dwr-{self.name}"):
-            with contextlib.suppress(OSError):
-                group.rmdir()
+        for group in self._groups():
+            for folder, dummy, dummy in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
         shutil.rmtree(self.folder)
+
+    def _groups(self) -> list[Path]:
+        """Return the control group of all containers, in each hierarchy that this machine has."""
+        return [path for pattern in ("dwr-", "*/dwr-") for path in Path("/sys/fs/cgroup").glob(f"{pattern}{self.name}")]
+
+    def _in_containers(self) -> list[int]:
+        """Return the processes in containers, which an engine that was killed has left running."""
+        found: set[int] = set()
+        for group in self._groups():
+            for walked in os.walk(group):
+                with contextlib.suppress(OSError):
+                    found.update(int(line) for line in Path(walked[0], "cgroup.procs").read_text().split())
+        return sorted(found)
 
     def _left(self) -> list[int]:
         """Return the processes that name this engine's folder in their command line: containerd and its shims."""
