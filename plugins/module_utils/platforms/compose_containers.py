@@ -25,7 +25,7 @@ from .docker import Docker
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 ONE_OFF, NUMBER = "com.docker.compose.oneoff", "com.docker.compose.container-number"
 #: seconds for which a process that was put into a running container from outside is none of its own: a probe's command
-VISITOR = 5.0
+VISITOR = 2.0
 _TICKS = 100.0
 #: prints, for each process, its stat, command line and environment, each after a mark
 _LOOK = (

@@ -85,10 +85,11 @@ class Project:
         """
         found = self._all(service).get(key, [])
         own = any(one.kind != ENV_FILE for one in found)
-        line, path = next(((file.extends(service), file.path) for file in self.files if file.extends(service)), (0, ""))
+        line, path = next(((file.leaves(service), file.path) for file in self.files if file.leaves(service)), (0, ""))
         if line and not own:
             raise InvalidInput(
-                f"the service '{service}' extends another one, which is not followed, and does not give {key} itself",
+                f"the service '{service}' extends one of another file, which is not followed, and does not give {key} "
+                "itself",
                 where=f"{path}:{line}",
                 hint=f"Give '{service}' the value under its own environment.",
             )

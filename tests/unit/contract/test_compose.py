@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import compose_containers
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.compose_env import Project, Sources
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.compose_project import environment
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.docker import Docker
 from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, FLAG
@@ -108,15 +112,62 @@ def test_the_place_that_wins_is_edited(compose_bench: ComposeBench, name: str) -
     bench.write(text)
     for file, text in more.items():
         (bench.folder / file).write_bytes(text.replace("X", FLAG).encode())
-    bench.start("web")
-    entry = bench.options("web")
-    assert read(bench, entry)["workloads"]["web"][FLAG]["source"].startswith(f"{bench.folder / path}:")
+    entry = bench.options("web", may_be_stopped=True)
+    told = read(bench, entry)["workloads"]["web"][FLAG]
+    assert told["value"] is True
+    assert told["source"].startswith(f"{bench.folder / path}:")
     before = (bench.folder / path).read_bytes().decode()
-    assert held(bench.set(entry)) == {"false"}
+    assert "result" in bench.set(entry)
+    assert f'"{FLAG}": "false"' in bench.compose("config", "--format", "json")
     now = (bench.folder / path).read_bytes().decode()
     assert after.replace("X", FLAG) in now
     assert len(now) - len(before) in (0, 1)
     assert bench.set(entry)["result"]["changed"] is False
+
+
+#: environments of which Compose is asked what it makes of them, the interpolated ones with Y=1 in .env
+READ = """X: true
+X: "yes"
+X: TRUE
+X: 0
+X: ~
+X: ''
+X: ${Y}
+X: ${Y:-2}
+X: ${N-two}
+X: ${N:-}
+X: a${Y}b$$c
+X: ${Y:+plus}
+X: $Y
+N:
+Y:
+""".splitlines()
+
+
+def test_compose_reads_the_files_as_we_do(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    (bench.folder / ".env").write_text("Y=1\n")
+    (bench.folder / "a.env").write_text("X=a # note\nY='q'\nexport N=\"n\"\nC = c\n")
+    services = {f"map{number}": f"environment:\n      {line}" for number, line in enumerate(READ)}
+    services |= {
+        f"list{number}": f"environment: ['{line.replace(': ', '=', 1)}']" for number, line in enumerate(READ[6:13])
+    }
+    services |= {"file": "env_file: a.env", "both": "env_file: [a.env]\n    environment: [X=2, Y]"}
+    services |= {"merged": "environment:\n      <<: [*one, *two]\n      B: 1", "based": "extends: {service: both}"}
+    text = "x-a: &one {X: 1}\nx-b: &two {X: 2, C: 3}\nservices:\n"
+    bench.write(text + "".join(f"  {name}:\n    image: none\n    {lines}\n" for name, lines in services.items()))
+    config = json.loads(bench.compose("config", "--format", "json"))
+    sources = Sources(
+        files=[(str(bench.file), bench.file.read_bytes())],
+        env_files=[(str(bench.folder / ".env"), b"Y=1\n")],
+        shell={},
+        folder=str(bench.folder),
+        read=lambda path: Path(path).read_bytes(),
+    )
+    ours = Project(sources)
+    for name in services:
+        for key, value in environment(config, name, "").items():
+            assert (name, key, ours.places(name, key)[-1].value) == (name, key, value)
 
 
 def test_a_flag_declared_nowhere_is_added(compose_bench: ComposeBench) -> None:
@@ -141,15 +192,17 @@ def test_a_flag_declared_nowhere_is_added(compose_bench: ComposeBench) -> None:
         ({"environment": {FLAG: "tr${NOTHING}ue"}}, {}, f"{FLAG} is put together from pieces"),
         ({"env_file": ["odd.env"]}, {}, f"docker compose config gives {FLAG} as 'true', but the files say (missing)"),
         ({"environment": {FLAG: "true"}}, {"side": {"network_mode": "service:web"}}, "side lives in the network"),
-        ({"extends": {"service": "base"}}, {"base": {"environment": {FLAG: "true"}}}, "extends another one"),
+        ({"extends": {"service": "base"}}, {"base": {"environment": {FLAG: "true"}}}, "a place that base shares"),
+        ({"extends": {"service": "base", "file": "more.yaml"}}, {}, "extends one of another file"),
     ],
-    ids=["pieces", "other syntax", "bound service", "extends"],
+    ids=["pieces", "other syntax", "bound service", "extends", "extends of another file"],
 )
 def test_what_cant_be_changed_is_refused_first(
     compose_bench: ComposeBench, service: dict[str, Any], more: dict[str, Any], sentence: str
 ) -> None:
     bench = compose_bench
     (bench.folder / "odd.env").write_text(f"{FLAG}: true\n")
+    (bench.folder / "more.yaml").write_text(f"services: {{base: {{environment: [{FLAG}=true]}}}}\n")
     bench.service("web", **service)
     for name, options in more.items():
         bench.service(name, **options)

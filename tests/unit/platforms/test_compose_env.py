@@ -77,6 +77,16 @@ def test_a_merge_key_is_followed_and_loses_to_the_services_own() -> None:
     assert own.places("web", X)[-1].value == "3"
 
 
+def test_a_service_of_the_same_file_that_is_extended_is_followed() -> None:
+    base = "  base: {environment: [TEAM_X=1, A=1], env_file: a.env}\n"
+    one = project(
+        f"{web('extends: {service: base}')}    environment: {{A: 2}}\n{base}  other: {{extends: base}}", a_env="B=1\n"
+    )
+    assert {key: one.places("web", key)[-1].value for key in (X, "A", "B")} == {X: "1", "A": "2", "B": "1"}
+    assert [name for name, key in one.sharing(one.places("web", X)[-1])] == ["base", "other", "web"]
+    assert one.sharing(one.places("web", "A")[-1]) == [("web", "A")]
+
+
 def test_who_shares_a_place_is_told() -> None:
     text = "x-a: &a {TEAM_X: &on 1}\nservices:\n  web: {environment: *a}\n  worker:\n    environment:\n      <<: *a\n"
     text += "      OTHER: *on\n  own:\n    environment:\n      <<: *a\n      TEAM_X: 1\n"
@@ -135,7 +145,10 @@ def test_a_variable_is_added_before_the_first(lines: str, after: str) -> None:
         ("services:\n  web: {environment: !reset null}", "0.yaml:2: the tag !reset is not followed"),
         ("services:\n  web: {environment: {TEAM_X: [1]}}", "0.yaml:2: a variable of an environment is no text"),
         ("services:\n  db: {}", "there is no service 'web' in the project's files"),
-        ("services:\n  web: {extends: {service: a}}\n  a: {environment: [TEAM_X=1]}", "which is not followed"),
+        (
+            "services:\n  web: {extends: {file: b.yaml, service: a}}",
+            "0.yaml:2: the service 'web' extends one of another",
+        ),
     ],
 )
 def test_what_cant_be_read_is_one_sentence_with_its_line(text: str, sentence: str) -> None:
