@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import compose_containers
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline import Deadline, wait_until
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import compose_containers, proc
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.compose_env import Project, Sources
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.compose_project import environment
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.docker import Docker
@@ -344,3 +347,30 @@ def test_an_engine_restarted_in_mid_roll_is_waited_for(compose_bench: ComposeBen
     assert "result" in told[0], told[0]["text"]
     assert held(told[0]) == {"false"}
     assert len(bench.containers("web")) == 1
+
+
+def test_a_roll_that_is_killed_is_ended_by_the_same_call(compose_bench: ComposeBench) -> None:
+    """Killed with its docker client while the old container is told to stop and the new one is made."""
+    bench = compose_bench
+    bench.service("web", "--ignore-term", env_file=["app.env"], stop_grace_period="3s")
+    bench.start("web")
+    given = {"flags": {FLAG: False}, "known_flags": [FLAG], "workloads": [bench.options("web")], "timeout": 30}
+    call = subprocess.Popen(bench.python(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=bench.engine.environ)
+    assert call.stdin
+    call.stdin.write(json.dumps({"do": "set_flags", "params": given}).encode())
+    call.stdin.close()
+    wait_until(
+        lambda: len(bench.compose("ps", "--all", "--quiet").split()) == 2, Deadline(20), what="a second container"
+    )
+    mine = [one for one in proc.family(proc.find(call.pid)) if one.pid == call.pid or _names(one, bench.folder)]
+    for process in mine:
+        os.kill(process.pid, signal.SIGKILL)
+    call.wait()
+    assert len(mine) >= 2
+    told = bench.set(bench.options("web"))
+    assert held(told) == {"false"}
+    assert len(bench.compose("ps", "--all", "--quiet").split()) == 1
+
+
+def _names(process: proc.Process, folder: Path) -> bool:
+    return str(folder) in proc.command_line(process)
