@@ -23,7 +23,7 @@ from . import compose_env, edits
 from .base import Change, Declared, Instance, Platform, Stopped
 from .compose_containers import PROJECT, SERVICE, Container, Held, container_of, processes
 from .compose_env import Place, Project
-from .compose_project import ComposeProject, bound_to, environment, others_changed
+from .compose_project import ComposeProject, bound_to, environment, other_files, others_changed
 from .compose_roll import Roll, lines_since
 from .docker import Docker
 from .settings import Settings
@@ -123,7 +123,22 @@ class ComposePlatform(Platform):
         Raises Refused when a service that is not listed would change too, and InvalidInput when a value can't be
         edited, or when Compose reads the files otherwise than we do.
         """
-        return self._planned(flags, self.project.config())
+        changes = self._planned(flags, self.project.config())
+        if changes:
+            self._require_same_files()
+        return changes
+
+    def _require_same_files(self) -> None:
+        """Raise Refused when the containers that run come of other files: new ones would be something else."""
+        files = self.project.files()
+        for one in self.containers():
+            if one.running and not one.one_off and other_files(one.files, files):
+                raise Refused(
+                    f"its container {one.name} was made from {', '.join(one.files)}, not from {', '.join(files)}, so a "
+                    "new one would differ in more than the flag; nothing was rolled",
+                    where=self.where,
+                    hint="Give the workload the option files as your deployment does.",
+                )
 
     def _planned(self, flags: Mapping[str, str], config: Mapping[str, Any]) -> list[Change]:
         bound = [name for name in bound_to(config, self.service) if name not in self.may_change]
@@ -316,6 +331,7 @@ class ComposePlatform(Platform):
         """Replace the service's containers, as many as there are, and see the new ones run and get healthy."""
         self.docker.until = deadline
         try:
+            self._require_same_files()
             self._roller().recreate(deadline)
         finally:
             self.docker.until = None

@@ -23,6 +23,7 @@ from . import proc
 from .docker import Docker
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+FILES = "com.docker.compose.project.config_files"
 ONE_OFF, NUMBER = "com.docker.compose.oneoff", "com.docker.compose.container-number"
 #: seconds for which a process that was put into a running container from outside is none of its own: a probe's command
 VISITOR = 2.0
@@ -49,6 +50,7 @@ class Container:
     exit_code: int
     error: str
     restarts: int
+    files: tuple[str, ...]
     environ: Mapping[str, str]
 
     @property
@@ -98,6 +100,7 @@ def container_of(told: Mapping[str, Any]) -> Container:
         exit_code=state.get("ExitCode") or 0,
         error=state.get("Error") or "",
         restarts=told.get("RestartCount") or 0,
+        files=tuple(path for path in labels.get(FILES, "").split(",") if path),
         environ={name: value for name, dummy, value in pairs},
     )
 

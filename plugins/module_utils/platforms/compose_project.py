@@ -165,6 +165,15 @@ def environment(config: Mapping[str, Any], service: str, where: str) -> dict[str
     return {name: None if value is None else str(value).replace("$$", "$") for name, value in found.items()}
 
 
+def other_files(made_from: Sequence[str], files: Sequence[str]) -> bool:
+    """Return whether containers were made from other files than these; of one that is not here, the name counts."""
+    here = [os.path.realpath(path) for path in files]
+    there = [os.path.realpath(path) if os.path.exists(path) else path for path in made_from]
+    if all(map(os.path.exists, there)):
+        return bool(there) and here != there
+    return [os.path.basename(path) for path in here] != [os.path.basename(path) for path in there]
+
+
 def bound_to(config: Mapping[str, Any], service: str) -> list[str]:
     """Return the services that live in the very container of this one and break when it is replaced."""
     found = []

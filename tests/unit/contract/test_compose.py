@@ -216,6 +216,20 @@ def test_what_cant_be_changed_is_refused_first(
     assert bench.file.read_text() == before
 
 
+def test_containers_that_come_of_other_files_are_not_replaced(compose_bench: ComposeBench) -> None:
+    """Else a file that the inventory forgot (an override of production) would be undone by the roll."""
+    bench = compose_bench
+    entry = bench.entry("web")
+    (bench.folder / "more.yaml").write_text("services: {web: {cpus: 1}}\n")
+    bench.compose("-f", str(bench.file), "-f", f"{bench.folder}/more.yaml", "up", "--detach", "--pull", "never", "web")
+    before = bench.containers("web")
+    told = bench.set(entry)
+    assert told["error"] == "Refused"
+    assert f"was made from {bench.file}, {bench.folder}/more.yaml, not from {bench.file}" in told["text"]
+    assert (bench.env(), bench.containers("web")) == (ENV, before)
+    assert held(bench.set(bench.options("web", files=["compose.yaml", "more.yaml"]))) == {"false"}
+
+
 def test_a_project_that_is_not_there_is_one_sentence(compose_bench: ComposeBench) -> None:
     bench = compose_bench
     told = bench.set(bench.options("web"))
