@@ -127,12 +127,18 @@ class ComposeProject:
         """Run a command of `docker compose` on this project; raises as Docker.run."""
         if not os.path.isdir(self.folder):
             raise NotFound("the folder does not exist", where=f"{self.where}, {self.folder}", hint="Check project_src.")
-        argv = ["compose", "--project-directory", self.folder]
+        argv = [*self._argv(), *(word for one in profiles or self.profiles for word in ("--profile", one))]
+        return self.docker.run("compose", *argv, *words, deadline=deadline, folder=self.folder, again=again)
+
+    def _argv(self) -> list[str]:
+        argv = ["--project-directory", self.folder]
         argv += [word for path in self.files() for word in ("--file", path)]
         argv += [word for path in self.given_env_files for word in ("--env-file", path)]
-        argv += ["--project-name", self.given_name] if self.given_name else []
-        argv += [word for one in profiles or self.profiles for word in ("--profile", one)]
-        return self.docker.run(*argv, *words, deadline=deadline, folder=self.folder, again=again)
+        return [*argv, *(["--project-name", self.given_name] if self.given_name else [])]
+
+    def key(self) -> str:
+        """Return what tells this project, with the way it is called, from others."""
+        return "\0".join([*self.docker.argv, *self._argv()])
 
     def config(self) -> dict[str, Any]:
         """Return what Compose makes of the files, services of every profile included."""

@@ -6,20 +6,17 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..core.deadline import Deadline, wait_until
 from ..core.errors import CommandFailed, DeadlinePassed, RollbackError, Unreachable, VerificationFailed
 from ..core.redact import redact_text, secret_values
 from .compose_containers import PROJECT, Container, container_of
 from .compose_project import ComposeProject
+from .compose_turns import Wish, alone, asked, fulfil
 from .docker import Docker
 
-#: one `up` of a project at a time: workloads of one project are rolled in parallel threads
-_ALONE: dict[str, threading.Lock] = {}
-_GUARD = threading.Lock()
 #: how Compose names a container until the one that it replaces is gone
 _ASIDE = re.compile(r"[0-9a-f]{12}_")
 #: what never starts anything else than the services that are named, and never another image
@@ -49,43 +46,49 @@ class Roll:
     def _own(self) -> list[Container]:
         return [one for one in self.containers() if not one.one_off]
 
-    def _alone(self) -> threading.Lock:
-        with _GUARD:
-            return _ALONE.setdefault(self.project.name(), threading.Lock())
-
     def recreate(self, deadline: Deadline) -> None:
         """Replace the containers by as many new ones, and wait until those live and the old ones are gone.
 
         Raises CommandFailed with the last log lines when one does not start or gets unhealthy, DeadlinePassed when
         old ones stay, VerificationFailed when a container of another service was replaced.
         """
-        with self._alone():
+        wish = Wish(self.service)
+        with asked(self.project.key(), wish):
             before = self._own()
-            others = self._others()
             number = len({one.number for one in before})
-            self._up(deadline, number, "--force-recreate")
-            lost = others - self._others()
-            if lost:
-                raise VerificationFailed(
-                    f"containers of other services were replaced: {', '.join(sorted(name for dummy, name in lost))}",
-                    where=self.where,
-                    hint="Look at them: they may hold other values than before.",
-                )
+            lost: list[str] = []
+            fulfil(self.project.key(), wish, number, lambda wishes: lost.extend(self._replace(wishes, deadline)))
+        if lost:
+            raise VerificationFailed(
+                f"containers of other services were replaced: {', '.join(sorted(lost))}",
+                where=self.where,
+                hint="Look at them: they may hold other values than before.",
+            )
         self._wait({one.id for one in before}, number, deadline)
+
+    def _replace(self, wishes: Sequence[Wish], deadline: Deadline) -> list[str]:
+        """Replace the containers of several services; return the names of others that are gone since."""
+        numbers = {one.service: one.number or 0 for one in wishes}
+        before = self._others(numbers)
+        self._up(deadline, numbers, "--force-recreate")
+        return [name for dummy, name in before - self._others(numbers)]
 
     def start(self, number: int, deadline: Deadline) -> None:
         """Start containers until ``number`` run, and wait until they live."""
-        with self._alone():
-            self._up(deadline, number, "--no-recreate")
+        self._begin(number, deadline)
         self._wait(set(), number, deadline)
 
-    def _up(self, deadline: Deadline, number: int, *more: str) -> None:
+    def _begin(self, number: int, deadline: Deadline) -> None:
+        with alone(self.project.key()):
+            self._up(deadline, {self.service: number}, "--no-recreate")
+
+    def _up(self, deadline: Deadline, numbers: Mapping[str, int], *more: str) -> None:
         # without its number a service that was scaled by hand would fall back to what the files say
-        scale = ["--scale", f"{self.service}={number}"] if number else []
+        scale = [word for name, number in numbers.items() if number for word in ("--scale", f"{name}={number}")]
         while True:
-            self._remove_left_behind()
+            self._remove_left_behind(numbers)
             try:
-                self.project.run("up", *_ONLY, *more, *scale, self.service, deadline=deadline, again=False)
+                self.project.run("up", *_ONLY, *more, *scale, *numbers, deadline=deadline, again=False)
                 return
             except Unreachable:
                 if deadline.passed():
@@ -94,15 +97,19 @@ class Roll:
             except CommandFailed as error:
                 raise CommandFailed(f"the workload did not start: {error.what}", where=self.where) from error
 
-    def _remove_left_behind(self) -> None:
+    def _remove_left_behind(self, services: Iterable[str]) -> None:
         """Remove what a recreate that was broken off has made and never started: Compose would trip over its name."""
-        left = [one.id for one in self._own() if one.status == "created" and _ASIDE.match(one.name)]
+        made = [one for one in self._all() if one.status == "created" and one.service in services]
+        left = [one.id for one in made if _ASIDE.match(one.name)]
         if left:
             self.docker.run("rm", "--force", *left, ok=(0, 1))
 
-    def _others(self) -> set[tuple[str, str]]:
+    def _all(self) -> list[Container]:
         told = map(container_of, self.docker.containers({PROJECT: self.project.name()}))
-        return {(one.id, one.name) for one in told if one.service != self.service and not one.one_off}
+        return [one for one in told if not one.one_off]
+
+    def _others(self, services: Iterable[str]) -> set[tuple[str, str]]:
+        return {(one.id, one.name) for one in self._all() if one.service not in services}
 
     def _wait(self, old: set[str], number: int, deadline: Deadline) -> None:
         """Wait until ``number`` containers that are not ``old`` live, and no old one runs."""
@@ -116,8 +123,7 @@ class Roll:
             if self.docker.times_away != away:
                 # an engine that was restarted starts only what has a restart policy
                 away = self.docker.times_away
-                with self._alone():
-                    self._up(deadline, number, "--no-recreate")
+                self._begin(number, deadline)
                 return False
             fresh = [one for one in now if one.id not in old]
             for one in fresh:

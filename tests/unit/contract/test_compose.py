@@ -273,7 +273,7 @@ def test_an_instance_with_another_value_is_replaced_though_the_files_are_right(c
 def test_an_unhealthy_container_is_taken_back(compose_bench: ComposeBench) -> None:
     bench = compose_bench
     probe = {"test": f'test "${FLAG}" = true || {{ echo no such thing; exit 1; }}'.replace("$", "$$")}
-    more = {"interval": "300ms", "timeout": "2s", "retries": 2, "start_period": "0s"}
+    more = {"interval": "300ms", "timeout": "10s", "retries": 2, "start_period": "0s"}
     bench.service("web", env_file=["app.env"], healthcheck={**probe, **more})
     bench.start("web")
     told = bench.set(bench.options("web"))
@@ -291,8 +291,8 @@ def test_a_container_that_never_gets_healthy_ends_in_time(compose_bench: Compose
     probe = {"test": f"test $${FLAG} = true", "interval": "300ms", "start_period": "60s"}
     bench.service("web", env_file=["app.env"], healthcheck=probe)
     bench.start("web")
-    told = bench.set(bench.options("web", wait_timeout=3))
-    assert "is running, starting after 3 s" in told["text"]
+    told = bench.set(bench.options("web", wait_timeout=6))
+    assert "is running, starting after 6 s" in told["text"]
     assert told["evidence"]["undone"]
 
 
