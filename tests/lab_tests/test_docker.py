@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.docker import Engine, images, unavailable
+from tests.lab.docker import Engine, images, network, unavailable
 from tests.lab.docker.engine import compose, machines_own
 from tests.lab.waiting import LabError
 
@@ -68,14 +68,13 @@ def test_the_engine_restarts_with_its_containers(engines: list[Engine], tmp_path
 
 def test_down_leaves_nothing_also_after_a_kill(engines: list[Engine]) -> None:
     one = engines[1]
-    device = links()
     container = one.docker("run", "--detach", images.build(one), "sleep", "300").strip()
     inside = Path("/proc", one.docker("inspect", "--format", "{{.State.Pid}}", container).strip())
     state = json.loads((one.folder / "state.json").read_text())
     os.kill(state["dockerd"], 9)
     one.down()
     assert [path for path in (one.folder, inside) if path.exists()] == []
-    assert len(device) - len(links()) == 1
+    assert network.device(state["network"]) not in links()
     left = [entry for entry in Path("/proc").glob("[0-9]*/cmdline") if str(one.folder) in _text(entry)]
     assert left == []
     with pytest.raises(LabError):
