@@ -31,13 +31,14 @@ options:
         description:
           - What the platform needs to know about the workload. An option the platform does not know is refused.
           - >-
-            On every platform: C(roll), the ways to make new values live, in the order in which they are tried
-            (V(reload), V(restart), default V([restart])); C(reload_signal) (default V(HUP)) and C(reload_timeout)
-            (seconds that a reload may take until all instances hold the values, default V(10)); C(state_file), the path
-            with C({pid}) in it where the application writes the flags it holds, for applications that take new values
-            without a new process; C(instance_match), a regular expression of the command lines that count as
-            instances (default all); C(stable_for), seconds that a started workload must live (default V(1));
-            C(may_be_stopped), whether a workload that does not run is no failure (default V(false)).
+            Platforms V(pidfile) and V(systemd): C(roll), the ways to make new values live, in the order in which they
+            are tried (V(reload), V(restart), default V([restart])); C(reload_signal) (default V(HUP)) and
+            C(reload_timeout) (seconds that a reload may take until all instances hold the values, default V(10));
+            C(state_file), the path with C({pid}) in it where the application writes the flags it holds, for
+            applications that take new values without a new process; C(instance_match), a regular expression of the
+            command lines that count as instances (default all); C(stable_for), seconds that a started workload must
+            live (default V(1)); C(may_be_stopped), whether a workload that does not run is no failure (default
+            V(false)).
           - >-
             Platform V(pidfile): C(pidfile), C(env_file), C(env_format) (V(dotenv) or V(systemd), default V(dotenv)),
             C(start_command) (a list or a text, needed for V(restart)), C(start_timeout) (seconds until it has written
@@ -49,6 +50,16 @@ options:
           - >-
             Platform V(systemd): C(unit), C(scope) (V(system) or V(user), default V(system)), C(env_file) (which of the
             unit's C(EnvironmentFile=) gets a flag that is declared nowhere yet).
+          - >-
+            Platform V(compose), one service of a Docker Compose project (Compose v2; needs PyYAML on the host):
+            C(project_src), the project's folder; C(service); C(files), C(project_name), C(env_files) and C(profiles),
+            as they are given to C(docker compose), by default what Compose itself finds in the folder;
+            C(shared_with), a list of services that take their value from the same place (an anchor, an env file) and
+            may change with it (any other service that is no workload of the call makes the change be refused);
+            C(env_file), which of the service's C(env_file) gets a flag that is declared nowhere yet; C(docker_host);
+            C(docker_cli) (default V(docker)); C(wait_timeout), seconds until started containers run and are healthy
+            (default V(60)); C(instance_match), C(stable_for) and C(may_be_stopped) as above. New values take new
+            containers, so C(roll) is V([recreate]); the containers of other services are not touched.
         type: dict
         default: {}
   boolean_words:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,6 +100,11 @@ class Platform(ABC):
         self.name = name
         self.options = dict(options)
         self.words = words or BooleanWords()
+        self.beside: list[Platform] = []
+
+    def meet(self, others: Iterable[Platform]) -> None:
+        """Learn of the other workloads of the same call: a value that they share may change for all of them."""
+        self.beside = list(others)
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

@@ -11,10 +11,15 @@ from typing import Any
 from ..core.booleans import BooleanWords
 from ..core.errors import InvalidInput
 from .base import Platform
+from .compose import ComposePlatform
 from .pidfile import PidfilePlatform
 from .systemd import SystemdPlatform
 
-PLATFORMS: dict[str, type[Platform]] = {"pidfile": PidfilePlatform, "systemd": SystemdPlatform}
+PLATFORMS: dict[str, type[Platform]] = {
+    "compose": ComposePlatform,
+    "pidfile": PidfilePlatform,
+    "systemd": SystemdPlatform,
+}
 
 
 def make(workload: Mapping[str, Any], words: BooleanWords | None = None) -> Platform:

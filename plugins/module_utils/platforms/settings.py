@@ -84,6 +84,14 @@ class Settings:
             raise self._wrong(name, f"is '{', '.join(map(str, words))}'", f"Give one or more of: {', '.join(one_of)}.")
         return tuple(words)
 
+    def texts(self, name: str) -> list[str]:
+        """Return a list of texts, empty when it is not given; one text counts as a list of one."""
+        value = self.given.get(name, [])
+        listed = [value] if isinstance(value, str) else value
+        if not isinstance(listed, (list, tuple)) or not all(isinstance(one, str) and one for one in listed):
+            raise self._wrong(name, "is not a list of texts")
+        return list(listed)
+
     def command(self, name: str) -> list[str] | None:
         """Return an argv, given as a list or as a text that is split like a shell's words; None when not given."""
         value = self.given.get(name)

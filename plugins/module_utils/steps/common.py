@@ -72,6 +72,8 @@ def make_platforms(workloads: Sequence[Mapping[str, Any]], words: BooleanWords) 
         if platform.name in made:
             raise InvalidInput(f"the name '{platform.name}' comes twice", where="workloads")
         made[platform.name] = platform
+    for platform in made.values():
+        platform.meet([one for one in made.values() if one is not platform])
     return made
 
 

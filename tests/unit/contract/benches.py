@@ -25,6 +25,8 @@ class Bench(ABC):
     """One platform's workloads, and the collection's code beside them."""
 
     platform = ""
+    #: how a roll is done that is no reload
+    way = "restart"
 
     @abstractmethod
     def entry(self, name: str, *habits: str, **options: Any) -> dict[str, Any]:

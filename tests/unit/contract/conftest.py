@@ -17,6 +17,7 @@ from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import (
     PidfileBench,
     SystemdBench,
 )
+from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV
 
 _NUMBERS = itertools.count()
@@ -38,18 +39,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _component(item: pytest.Item) -> bool:
     params = getattr(getattr(item, "callspec", None), "params", {})
-    return params.get("bench") in COMPONENTS or bool(set(getattr(item, "fixturenames", ())) & set(COMPONENTS.values()))
+    tried = {params.get("bench"), params.get("reloading_bench")}
+    return bool(tried & set(COMPONENTS)) or bool(set(getattr(item, "fixturenames", ())) & set(COMPONENTS.values()))
+
+
+def _need(reason: str | None) -> None:
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def host() -> Iterator[Any]:
     """A booted host that sees this tree."""
     lab = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.host")
-    reason = lab.unavailable()
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    _need(lab.unavailable())
     one = lab.SystemdHost(f"contract-{os.getpid()}")
     try:
         yield one.up(binds={str(ROOT): INSIDE})
@@ -74,8 +79,38 @@ def pidfile_bench(tmp_path: Path) -> Iterator[PidfileBench]:
     bench.close()
 
 
-BENCHES = {"pidfile": "pidfile_bench", "systemd": "systemd_bench"}
-COMPONENTS = {"systemd": "systemd_bench"}
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Any]:
+    """A Docker engine for the whole session."""
+    lab = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.docker")
+    _need(lab.unavailable())
+    one = lab.Engine(f"contract-{os.getpid()}")
+    try:
+        yield one.up()
+    finally:
+        one.down()
+
+
+@pytest.fixture(scope="session")
+def image(engine: Any) -> str:
+    """The lab's image in that engine."""
+    lab = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.docker.images")
+    return str(lab.build(engine))
+
+
+@pytest.fixture
+def compose_bench(engine: Any, image: str, tmp_path: Path) -> Iterator[ComposeBench]:
+    """A project of its own, with an env file that declares the flags."""
+    bench = ComposeBench(engine, image, tmp_path, next(_NUMBERS))
+    yield bench
+    bench.close()
+
+
+BENCHES = {"compose": "compose_bench", "pidfile": "pidfile_bench", "systemd": "systemd_bench"}
+#: those whose workloads can take new values without a new process
+RELOADING = {"pidfile": "pidfile_bench", "systemd": "systemd_bench"}
+#: those that need a host or an engine of the lab
+COMPONENTS = {"compose": "compose_bench", "systemd": "systemd_bench"}
 
 
 @pytest.fixture(params=sorted(BENCHES))
@@ -83,3 +118,10 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     """One platform's bench after the other."""
     made: Callable[[str], Bench] = request.getfixturevalue
     return made(BENCHES[request.param])
+
+
+@pytest.fixture(params=sorted(RELOADING))
+def reloading_bench(request: pytest.FixtureRequest) -> Bench:
+    """One bench after the other of the platforms that know a reload."""
+    made: Callable[[str], Bench] = request.getfixturevalue
+    return made(RELOADING[request.param])

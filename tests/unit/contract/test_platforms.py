@@ -6,6 +6,7 @@ import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import Bench, PidfileBench, SystemdBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, FLAG, STRICT
 
 OFF = ENV.replace(f"{FLAG}=true", f"{FLAG}=false")
@@ -22,7 +23,7 @@ def ids(told: dict) -> set[str]:
 
 
 def test_every_platform_is_tried() -> None:
-    assert {one.platform for one in (PidfileBench, SystemdBench)} == set(PLATFORMS)
+    assert {one.platform for one in (ComposeBench, PidfileBench, SystemdBench)} == set(PLATFORMS)
 
 
 def test_master_and_workers_are_read(bench: Bench) -> None:
@@ -51,7 +52,7 @@ def test_a_restart_reaches_every_instance_and_a_second_call_none(bench: Bench) -
     entries = [bench.running("web"), bench.running("worker")]
     before = ids(bench.call("read_flags", {"flags": [FLAG], "workloads": entries}))
     told = bench.set(*entries)
-    assert told["result"]["rolled"] == {"web": "restart", "worker": "restart"}
+    assert told["result"]["rolled"] == {"web": bench.way, "worker": bench.way}
     assert effective(told, "web") + effective(told, "worker") == ["false"] * 6
     assert not before & ids(told)
     assert bench.env() == OFF
@@ -60,30 +61,30 @@ def test_a_restart_reaches_every_instance_and_a_second_call_none(bench: Bench) -
     assert ids(again) == ids(told)
 
 
-def test_a_reload_keeps_the_processes(bench: Bench) -> None:
-    entry = bench.running("web", roll=RELOAD)
-    before = ids(bench.call("read_flags", {"flags": [FLAG], "workloads": [entry]}))
-    told = bench.set(entry)
+def test_a_reload_keeps_the_processes(reloading_bench: Bench) -> None:
+    entry = reloading_bench.running("web", roll=RELOAD)
+    before = ids(reloading_bench.call("read_flags", {"flags": [FLAG], "workloads": [entry]}))
+    told = reloading_bench.set(entry)
     assert told["result"]["rolled"] == {"web": "reload"}
     assert effective(told, "web") == ["false"] * 3
     assert ids(told) == before
 
 
-def test_an_ignored_signal_falls_back_where_that_is_allowed(bench: Bench) -> None:
-    told = bench.set(bench.running("web", "--ignore-hup", roll=RELOAD))
+def test_an_ignored_signal_falls_back_where_that_is_allowed(reloading_bench: Bench) -> None:
+    told = reloading_bench.set(reloading_bench.running("web", "--ignore-hup", roll=RELOAD))
     assert told["result"]["rolled"] == {"web": "reload, restart"}
     assert effective(told, "web") == ["false"] * 3
 
 
-def test_an_ignored_signal_is_an_error_where_it_is_not(bench: Bench) -> None:
-    told = bench.set(bench.running("web", "--ignore-hup", roll=["reload"]))
+def test_an_ignored_signal_is_an_error_where_it_is_not(reloading_bench: Bench) -> None:
+    told = reloading_bench.set(reloading_bench.running("web", "--ignore-hup", roll=["reload"]))
     assert told["error"] == "VerificationFailed"
     assert "did not take the new values" in told["text"]
-    assert bench.env() == OFF
+    assert reloading_bench.env() == OFF
 
 
-def test_one_worker_that_keeps_the_old_value_is_named(bench: Bench) -> None:
-    told = bench.set(bench.running("web", "--keeper", roll=["reload"]))
+def test_one_worker_that_keeps_the_old_value_is_named(reloading_bench: Bench) -> None:
+    told = reloading_bench.set(reloading_bench.running("web", "--keeper", roll=["reload"]))
     assert told["error"] == "VerificationFailed"
     (keeper,) = (one["name"] for one in told["evidence"]["instances"] if one["flags"][FLAG] == "true")
     assert f"{keeper} holds {FLAG}=true" in told["text"]
@@ -127,21 +128,21 @@ def test_killed_between_declare_and_roll_the_next_call_ends_it(bench: Bench) -> 
     assert effective(bench.set(entry), "web") == ["false"] * 3
 
 
-def test_what_no_workload_lists_and_still_holds_the_old_value_is_named(bench: Bench) -> None:
-    entry = bench.running("web")
-    pid = bench.run(["sh", "-c", f"{FLAG}=true setsid sleep 60 >/dev/null 2>&1 & echo $!"], "").stdout.strip()
+def test_what_no_workload_lists_and_still_holds_the_old_value_is_named(reloading_bench: Bench) -> None:
+    entry = reloading_bench.running("web")
+    pid = reloading_bench.run(["sh", "-c", f"{FLAG}=true setsid sleep 60 >/dev/null 2>&1 & echo $!"], "").stdout.strip()
     told = f"pid {pid} (sleep 60) holds {FLAG}=true"
     try:
-        shown = bench.set(entry, check=True)["result"]
+        shown = reloading_bench.set(entry, check=True)["result"]
         assert [told in sentence for sentence in shown["notes"]] == [True]
-        done = bench.set(entry)["result"]
+        done = reloading_bench.set(entry)["result"]
         assert [told in sentence for sentence in done["notes"]] == [True]
         assert {"name": f"pid {pid} (sleep 60)", "holds": {FLAG: "true"}} in done["unlisted"]
-        strict = bench.set(entry, on_unlisted="fail")
+        strict = reloading_bench.set(entry, on_unlisted="fail")
         assert (strict["error"], told in strict["text"]) == ("VerificationFailed", True)
     finally:
-        bench.run(["kill", pid], "")
-    assert bench.set(entry, on_unlisted="fail")["result"]["notes"] == []
+        reloading_bench.run(["kill", pid], "")
+    assert reloading_bench.set(entry, on_unlisted="fail")["result"]["notes"] == []
 
 
 def test_a_command_runs_as_an_instance_would(bench: Bench) -> None:

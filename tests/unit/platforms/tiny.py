@@ -65,6 +65,7 @@ def serve(options: argparse.Namespace, flags: dict[str, str], waits_for: set, wo
 
 
 def start_worker(options: argparse.Namespace, flags: dict[str, str], number: int) -> int:
+    master = os.getpid()
     pid = os.fork()
     if pid:
         return pid
@@ -72,7 +73,7 @@ def start_worker(options: argparse.Namespace, flags: dict[str, str], number: int
     announce(options, flags)
     while True:
         got = signal.sigtimedwait({signal.SIGTERM, signal.SIGHUP}, 1)
-        if os.getppid() == 1 or (got and got.si_signo == signal.SIGTERM):
+        if os.getppid() != master or (got and got.si_signo == signal.SIGTERM):
             os._exit(0)
         if got and not (options.keeper and number == 0):
             flags.update(read(options.env_file))

@@ -1,0 +1,390 @@
+"""What only Compose projects have: many places for a value, anchors, several containers, an engine. On a real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline import Deadline, wait_until
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import compose_containers, proc
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.compose_env import Project, Sources
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.compose_project import environment
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.docker import Docker
+from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench
+from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, FLAG
+
+ANCHOR = """\
+# the shop
+x-flags: &flags
+  {flag}: "true"  # till the cut-over
+  SECRET: s3cr3t-of-the-shop
+services:
+  web: &web
+    image: {image}
+    command: [sleep, infinity]
+    stop_signal: SIGKILL
+    environment:
+      <<: *flags
+      ROLE: web
+  worker:
+    <<: *web
+    environment: *flags
+  other:
+    <<: *web
+"""
+
+
+def held(told: dict[str, Any], name: str = "web") -> set[str]:
+    assert "result" in told, told
+    return set(told["result"]["after"][name][FLAG]["effective"].values())
+
+
+def read(bench: ComposeBench, *entries: dict[str, Any]) -> dict[str, Any]:
+    told = bench.call("read_flags", {"flags": [FLAG], "workloads": list(entries)})
+    assert "result" in told, told
+    return dict(told["result"])
+
+
+def others(bench: ComposeBench, text: str) -> str:
+    """Write the project's file; return its text when the flag is off."""
+    bench.write(f"name: {bench.name}\n{text}")
+    return f"name: {bench.name}\n{text}".replace(f'{FLAG}: "true"', f'{FLAG}: "false"')
+
+
+# --- where a value comes from -----------------------------------------------------------------------------------------
+
+
+def test_an_anchor_of_listed_services_is_edited_once(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    off = others(bench, ANCHOR.format(flag=FLAG, image=bench.image).partition("  other:")[0])
+    bench.start("web", "worker")
+    entries = [bench.options("web"), bench.options("worker")]
+    told = bench.set(*entries)
+    assert (held(told), held(told, "worker")) == ({"false"}, {"false"})
+    assert bench.file.read_text() == off
+    assert "s3cr3t" not in str(told)
+    assert [one["after"] for one in told["result"]["diff"]] == [f"{FLAG}=false\n"]
+
+
+def test_an_anchor_that_an_unlisted_service_shares_is_refused(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    off = others(bench, ANCHOR.format(flag=FLAG, image=bench.image))
+    bench.start("web", "worker", "other")
+    before, text = bench.containers(), bench.file.read_text()
+    told = bench.set(bench.options("web"), bench.options("worker"))
+    assert told["error"] == "Refused"
+    assert f"{bench.file}:4: {FLAG} comes from a place that other shares, which would change too" in told["text"]
+    assert "List other as a workload too" in told["text"]
+    assert (bench.file.read_text(), bench.containers()) == (text, before)
+    given = [bench.options(name, shared_with=["other"]) for name in ("web", "worker")]
+    assert held(bench.set(*given)) == {"false"}
+    assert bench.file.read_text() == off
+    assert bench.containers("other")[0] in before
+
+
+#: what the environment says of X, more files, the file that is edited, what stands there afterwards
+PLACES: dict[str, tuple[str, dict[str, str], str, str]] = {
+    "env file": ("X: ${Y}", {".env": "A=1\nY='true' # on\r\n"}, ".env", "A=1\nY='false' # on\r\n"),
+    "name without a value": ("X:", {".env": "X=true"}, ".env", "X=false"),
+    "default of a reference": ("X: '${Y:-true}'", {}, "compose.yaml", "X: '${Y:-false}'"),
+    "boolean": ("X: True # on", {}, "compose.yaml", "X: false # on"),
+    "override": (
+        "X: 1",
+        {"compose.override.yaml": 'services: {web: {environment: ["X=true"]}}'},
+        "compose.override.yaml",
+        'services: {web: {environment: ["X=false"]}}',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(PLACES))
+def test_the_place_that_wins_is_edited(compose_bench: ComposeBench, name: str) -> None:
+    bench = compose_bench
+    line, more, path, after = PLACES[name]
+    line = line.replace("X", FLAG)
+    service = f"image: {bench.image}\n    stop_signal: SIGKILL\n    command: [sleep, infinity]"
+    text = f"name: {bench.name}\nservices:\n  web:\n    {service}\n    environment:\n      {line}\n"
+    bench.write(text)
+    for file, text in more.items():
+        (bench.folder / file).write_bytes(text.replace("X", FLAG).encode())
+    entry = bench.options("web", may_be_stopped=True)
+    told = read(bench, entry)["workloads"]["web"][FLAG]
+    assert told["value"] is True
+    assert told["source"].startswith(f"{bench.folder / path}:")
+    before = (bench.folder / path).read_bytes().decode()
+    assert "result" in bench.set(entry)
+    assert f'"{FLAG}": "false"' in bench.compose("config", "--format", "json")
+    now = (bench.folder / path).read_bytes().decode()
+    assert after.replace("X", FLAG) in now
+    assert len(now) - len(before) in (0, 1)
+    assert bench.set(entry)["result"]["changed"] is False
+
+
+#: environments of which Compose is asked what it makes of them, the interpolated ones with Y=1 in .env
+READ = """X: true
+X: "yes"
+X: TRUE
+X: 0
+X: ~
+X: ''
+X: ${Y}
+X: ${Y:-2}
+X: ${N-two}
+X: ${N:-}
+X: a${Y}b$$c
+X: ${Y:+plus}
+X: $Y
+N:
+Y:
+""".splitlines()
+
+
+def test_compose_reads_the_files_as_we_do(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    (bench.folder / ".env").write_text("Y=1\n")
+    (bench.folder / "a.env").write_text("X=a # note\nY='q'\nexport N=\"n\"\nC = c\n")
+    services = {f"map{number}": f"environment:\n      {line}" for number, line in enumerate(READ)}
+    services |= {
+        f"list{number}": f"environment: ['{line.replace(': ', '=', 1)}']" for number, line in enumerate(READ[6:13])
+    }
+    services |= {"file": "env_file: a.env", "both": "env_file: [a.env]\n    environment: [X=2, Y]"}
+    services |= {"merged": "environment:\n      <<: [*one, *two]\n      B: 1", "based": "extends: {service: both}"}
+    text = "x-a: &one {X: 1}\nx-b: &two {X: 2, C: 3}\nservices:\n"
+    bench.write(text + "".join(f"  {name}:\n    image: none\n    {lines}\n" for name, lines in services.items()))
+    config = json.loads(bench.compose("config", "--format", "json"))
+    sources = Sources(
+        files=[(str(bench.file), bench.file.read_bytes())],
+        env_files=[(str(bench.folder / ".env"), b"Y=1\n")],
+        shell={},
+        folder=str(bench.folder),
+        read=lambda path: Path(path).read_bytes(),
+    )
+    ours = Project(sources)
+    for name in services:
+        for key, value in environment(config, name, "").items():
+            assert (name, key, ours.places(name, key)[-1].value) == (name, key, value)
+
+
+def test_a_flag_declared_nowhere_is_added(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    bench.env("# none\n")
+    bench.service("web", env_file=["app.env"])
+    bench.start("web")
+    assert held(bench.set(bench.options("web"))) == {"false"}
+    assert bench.env() == f"# none\n{FLAG}=false\n"
+    bench.env("# none\n")
+    bench.service("web", env_file=["app.env"], environment=["ROLE=web"])
+    assert held(bench.set(bench.options("web"))) == {"false"}
+    assert (bench.env(), f"{FLAG}=false" in bench.file.read_text()) == ("# none\n", True)
+    bench.service("web")
+    told = bench.set(bench.options("web"))
+    assert f"{FLAG} is declared nowhere, and the service has neither" in told["text"]
+
+
+@pytest.mark.parametrize(
+    ("service", "more", "sentence"),
+    [
+        ({"environment": {FLAG: "tr${NOTHING}ue"}}, {}, f"{FLAG} is put together from pieces"),
+        ({"env_file": ["odd.env"]}, {}, f"docker compose config gives {FLAG} as 'true', but the files say (missing)"),
+        ({"environment": {FLAG: "true"}}, {"side": {"network_mode": "service:web"}}, "side lives in the network"),
+        ({"extends": {"service": "base"}}, {"base": {"environment": {FLAG: "true"}}}, "a place that base shares"),
+        ({"extends": {"service": "base", "file": "more.yaml"}}, {}, "extends one of another file"),
+    ],
+    ids=["pieces", "other syntax", "bound service", "extends", "extends of another file"],
+)
+def test_what_cant_be_changed_is_refused_first(
+    compose_bench: ComposeBench, service: dict[str, Any], more: dict[str, Any], sentence: str
+) -> None:
+    bench = compose_bench
+    (bench.folder / "odd.env").write_text(f"{FLAG}: true\n")
+    (bench.folder / "more.yaml").write_text(f"services: {{base: {{environment: [{FLAG}=true]}}}}\n")
+    bench.service("web", **service)
+    for name, options in more.items():
+        bench.service(name, **options)
+    before = bench.file.read_text()
+    told = bench.set(bench.options("web"))
+    assert sentence in told["text"]
+    assert "Traceback" not in told["text"]
+    assert bench.file.read_text() == before
+
+
+def test_containers_that_come_of_other_files_are_not_replaced(compose_bench: ComposeBench) -> None:
+    """Else a file that the inventory forgot (an override of production) would be undone by the roll."""
+    bench = compose_bench
+    entry = bench.entry("web")
+    (bench.folder / "more.yaml").write_text("services: {web: {cpus: 1}}\n")
+    bench.compose("-f", str(bench.file), "-f", f"{bench.folder}/more.yaml", "up", "--detach", "--pull", "never", "web")
+    before = bench.containers("web")
+    told = bench.set(entry)
+    assert told["error"] == "Refused"
+    assert f"was made from {bench.file}, {bench.folder}/more.yaml, not from {bench.file}" in told["text"]
+    assert (bench.env(), bench.containers("web")) == (ENV, before)
+    assert held(bench.set(bench.options("web", files=["compose.yaml", "more.yaml"]))) == {"false"}
+
+
+def test_a_project_that_is_not_there_is_one_sentence(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    told = bench.set(bench.options("web"))
+    assert "there is no Compose file in the folder" in told["text"]
+    bench.service("web")
+    told = bench.set(bench.options("wbe"))
+    assert "service 'wbe'" in told["text"]
+    bench.write("services: [\n")
+    assert "yaml: line 1: did not find expected node content" in bench.set(bench.options("web"))["text"]
+    told = bench.set(bench.options("web", docker_host="unix:///nowhere/docker.sock"))
+    assert told["error"] in ("Unreachable", "CommandFailed")
+
+
+# --- containers -------------------------------------------------------------------------------------------------------
+
+
+def test_all_containers_of_a_service_are_replaced_and_no_other(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    entry = bench.entry("web")
+    bench.service("db", environment={"A": "1"})
+    bench.service("web", env_file=["app.env"], depends_on=["db"])
+    bench.compose("up", "--detach", "--pull", "never", "--scale", "web=2")
+    db, web = bench.containers("db"), bench.containers("web")
+    told = bench.set(entry)
+    assert (held(told), len(told["result"]["instances"])) == ({"false"}, 6)
+    new = bench.containers("web")
+    assert (len(new), bench.containers("db")) == (2, db)
+    assert not set(new) & set(web)
+    assert bench.set(entry)["result"]["changed"] is False
+    assert bench.containers() == sorted([*new, *db])
+
+
+def test_an_instance_with_another_value_is_replaced_though_the_files_are_right(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    entry = bench.running("web")
+    bench.env(ENV.replace(f"{FLAG}=true", f"{FLAG}=false"))
+    assert read(bench, entry)["drift"]
+    assert held(bench.set(entry)) == {"false"}
+
+
+def test_an_unhealthy_container_is_taken_back(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    probe = {"test": f'test "${FLAG}" = true || {{ echo no such thing; exit 1; }}'.replace("$", "$$")}
+    more = {"interval": "300ms", "timeout": "10s", "retries": 2, "start_period": "0s"}
+    bench.service("web", env_file=["app.env"], healthcheck={**probe, **more})
+    bench.start("web")
+    told = bench.set(bench.options("web"))
+    assert told["error"] == "CommandFailed", told
+    assert "is unhealthy" in told["text"]
+    assert "taken back, web run" in told["text"]
+    assert told["evidence"]["undone"]
+    assert bench.env() == ENV
+    state = told["evidence"]["after"]["web"][FLAG]["effective"]
+    assert set(state.values()) == {"true"}
+
+
+def test_a_container_that_never_gets_healthy_ends_in_time(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    probe = {"test": f"test $${FLAG} = true", "interval": "300ms", "start_period": "60s"}
+    bench.service("web", env_file=["app.env"], healthcheck=probe)
+    bench.start("web")
+    told = bench.set(bench.options("web", wait_timeout=6))
+    assert "is running, starting after 6 s" in told["text"]
+    assert told["evidence"]["undone"]
+
+
+def test_a_container_made_and_never_started_is_started_by_the_next_call(compose_bench: ComposeBench) -> None:
+    """What a kill in the middle of a roll leaves: the old container gone, the new one made."""
+    bench = compose_bench
+    entry = bench.entry("web")
+    bench.env(ENV.replace(f"{FLAG}=true", f"{FLAG}=false"))
+    bench.compose("create", "--pull", "never", "web")
+    told = bench.set(entry)
+    assert held(told) == {"false"}
+    assert told["result"]["rolled"] == {"web": "recreate"}
+
+
+def test_a_process_put_into_a_container_and_a_one_off_one_are_told(compose_bench: ComposeBench) -> None:
+    bench = compose_bench
+    entry = bench.running("web")
+    bench.engine.docker("exec", "--detach", *bench.containers("web"), "sleep", "300")
+    bench.compose("run", "--detach", "--no-deps", "--entrypoint", "sleep", "web", "300")
+    time.sleep(compose_containers.VISITOR + 0.2)  # younger ones may be a probe's command
+    assert len(read(bench, entry)["instances"]) == 5
+    told = bench.set(entry)
+    assert told["error"] == "VerificationFailed"
+    assert "web-run-" in told["text"]
+    assert f"still holds {FLAG}=true" in told["text"]
+
+
+def test_inside_and_outside_tell_the_same(compose_bench: ComposeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = compose_bench
+    bench.running("web")
+    for name, value in bench.engine.environ.items():
+        monkeypatch.setenv(name, value)
+    docker = Docker("docker", None, "web")
+    (told,) = docker.inspect(bench.containers("web"))
+    container = compose_containers.container_of(told)
+    inside = compose_containers.asked_inside(container, docker)
+    outside = compose_containers.of_this_host([container])[container.id]
+    assert len(inside) == 3
+    assert sorted(one.started for one in inside) == sorted(one.started for one in outside)
+    assert {one.command for one in inside} == {one.command for one in outside}
+    assert all(one.environ and one.environ[FLAG] == "true" for one in inside)
+    assert [one.environ for one in inside] == [one.environ for one in outside]
+    assert abs(time.time() - os.stat(bench.file).st_mtime) < 60
+    assert all(one.started_at[:13] == outside[0].started_at[:13] for one in inside)
+
+
+@pytest.mark.parametrize("policy", ["unless-stopped", "no"])
+def test_an_engine_restarted_in_mid_roll_is_waited_for(compose_bench: ComposeBench, policy: str) -> None:
+    bench = compose_bench
+    if bench.engine.borrowed:
+        pytest.skip("the engine is this machine's own: it is not restarted for a test")
+    # it does not end by SIGTERM, so that the roll takes as long as its grace period
+    bench.service("web", "--ignore-term", env_file=["app.env"], restart=policy, stop_grace_period="2s")
+    bench.start("web")
+    told: list[dict[str, Any]] = []
+    call = threading.Thread(target=lambda: told.append(bench.set(bench.options("web"), timeout=60)))
+    call.start()
+    deadline = time.monotonic() + 20
+    while f"{FLAG}=false" not in bench.env() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.7)
+    bench.engine.stop_daemon()
+    time.sleep(0.5)
+    bench.engine.start_daemon()
+    call.join(60)
+    assert "result" in told[0], told[0]["text"]
+    assert held(told[0]) == {"false"}
+    assert len(bench.containers("web")) == 1
+
+
+def test_a_roll_that_is_killed_is_ended_by_the_same_call(compose_bench: ComposeBench) -> None:
+    """Killed with its docker client while the old container is told to stop and the new one is made."""
+    bench = compose_bench
+    bench.service("web", "--ignore-term", env_file=["app.env"], stop_grace_period="3s")
+    bench.start("web")
+    given = {"flags": {FLAG: False}, "known_flags": [FLAG], "workloads": [bench.options("web")], "timeout": 30}
+    call = subprocess.Popen(bench.python(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=bench.engine.environ)
+    assert call.stdin
+    call.stdin.write(json.dumps({"do": "set_flags", "params": given}).encode())
+    call.stdin.close()
+    wait_until(
+        lambda: len(bench.compose("ps", "--all", "--quiet").split()) == 2, Deadline(20), what="a second container"
+    )
+    mine = [one for one in proc.family(proc.find(call.pid)) if one.pid == call.pid or _names(one, bench.folder)]
+    for process in mine:
+        os.kill(process.pid, signal.SIGKILL)
+    call.wait()
+    assert len(mine) >= 2
+    told = bench.set(bench.options("web"))
+    assert held(told) == {"false"}
+    assert len(bench.compose("ps", "--all", "--quiet").split()) == 1
+
+
+def _names(process: proc.Process, folder: Path) -> bool:
+    return str(folder) in proc.command_line(process)
