@@ -144,7 +144,9 @@ def test_the_literal_command_switches_every_process_of_both_services(
     app: ComposeApp, before: dict[str, Any], first: Ended
 ) -> None:
     assert first.rc == 0, first.text
-    assert (holders(app, "web"), holders(app, "worker")) == (["false"] * 4, ["false"])
+    web, worker = holders(app, "web"), holders(app, "worker")
+    assert (set(web), worker) == ({"false"}, ["false"])
+    assert len(web) >= 4, "a leader and three workers; the health command of the container may be at work beside them"
     assert first.closed()["hosts"] == {HOST: "done"}
     flag = first.phase("flag")
     assert flag["rolled"] == {"web": "recreate", "worker": "recreate"}
