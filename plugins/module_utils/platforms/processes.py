@@ -194,22 +194,21 @@ class ProcessPlatform(Platform):
 
         def settled() -> bool:
             try:
-                done = bool(self.instances()) and not self.holding_other(flags)
+                read, others = self._held(flags)
             except RollbackError:
-                # one that is ending is still there for a moment, without its command line
-                if proc.command_line(leader):
-                    raise
-                done = False
+                # while it reloads, its pidfile may be half written, and one that is ending has no command line
+                read, others = 0, []
             if not proc.alive(leader):
                 raise CommandFailed(f"pid {leader.pid} ended when it was told to reload", where=self.where)
-            return done
+            return read > 0 and not others
 
         try:
             wait_until(settled, deadline, what="the reload")
         except DeadlinePassed as error:
-            told = ["it does not run"]
-            with contextlib.suppress(RollbackError):
-                told = self.holding_other(flags)[:5] or ["some of it was still changing"]
+            try:
+                told = self._held(flags)[1][:5] or ["some of it was still changing"]
+            except RollbackError as unread:
+                told = [unread.what]
             raise VerificationFailed(
                 f"the application did not take the new values: {self.reload_timeout:g} s after it was told to reload, "
                 + "; ".join(told),
@@ -217,15 +216,20 @@ class ProcessPlatform(Platform):
                 hint="" if RESTART in self.ways else "Allow a restart: roll: [reload, restart].",
             ) from error
 
-    def holding_other(self, flags: Mapping[str, str]) -> list[str]:
-        """Return, for each instance that holds another value, who holds what; an instance that vanishes is left out."""
-        told: list[str] = []
+    def _held(self, flags: Mapping[str, str]) -> tuple[int, list[str]]:
+        """Return how many instances were read, all of one look, and who of them holds another value.
+
+        An instance that vanishes is left out. A reload may take the pidfile away for a moment: that nothing was read
+        then says nothing.
+        """
+        read, told = 0, list[str]()
         for instance in self.instances():
             with contextlib.suppress(NotFound):
                 for flag, raw in self.effective(instance, list(flags)).items():
                     if self.words.read(raw) != self.words.read(flags[flag]):
                         told.append(f"{instance.name} holds {flag}={'(missing)' if raw is None else raw}")
-        return told
+                read += 1
+        return read, told
 
     def _process(self, instance: Instance) -> proc.Process:
         process = proc.find(int(instance.id.partition(":")[0]))

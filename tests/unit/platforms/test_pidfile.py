@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -51,6 +52,16 @@ def test_a_reload_that_does_nothing_falls_back_to_a_restart(shop: Shop, habit: s
     assert web.roll(Deadline(20), {FLAG: "false"}) == "reload, restart"
     assert not before & {one.id for one in web.instances()}
     assert {web.effective(one, [FLAG])[FLAG] for one in web.instances()} == {"false"}
+
+
+def test_a_pidfile_that_is_away_while_it_reloads_is_no_success(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gunicorn removes its pidfile at the signal and writes it anew; that moment is played by every second look."""
+    web = make(shop.running("web", "--state-dir", str(shop.state_dir), "--ignore-hup", roll=["reload", "restart"]))
+    listed, looks = web.instances, itertools.count()
+    monkeypatch.setattr(web, "instances", lambda: [] if next(looks) % 2 else listed())
+    web.declare({FLAG: "false"})
+    assert web.roll(Deadline(20), {FLAG: "false"}) == "reload, restart"
+    assert {web.effective(one, [FLAG])[FLAG] for one in listed()} == {"false"}
 
 
 def test_a_leader_that_takes_a_while_to_end_at_the_signal_is_restarted(shop: Shop) -> None:
