@@ -120,6 +120,24 @@ def test_strict_mode_that_makes_requests_fail_is_dropped_again_by_itself(lab, st
     assert holds(lab) == {FLAG: ["true"], STRICT: ["false"], BLOCKED: ["false"]}
 
 
+def test_a_way_back_that_can_not_be_gone_back_says_both(lab, start, run):
+    start("true", "false", "false")
+    lab.break_legacy()
+    script = lab.paths.script("start-worker")
+    text = script.read_text()
+    head, dummy, rest = text.partition("\n")
+    script.write_text(f'{head}\nif grep -q "^{STRICT}=false" {lab.paths.env_file}; then exit 3; fi\n{rest}')
+    try:
+        ended = run("enable_strict_mode")
+    finally:
+        script.write_text(text)
+    assert ended.rc != 0
+    said = ended.closed()["failed_hosts"]["lab"]
+    assert said.startswith("NOT TAKEN BACK: ")
+    assert "start-worker' ended with 3" in said
+    assert holds(lab)[STRICT] == ["true"]
+
+
 # --- scenario 5 -----------------------------------------------------------------------------------------------------
 
 
