@@ -48,8 +48,12 @@ class Chain:
 
 
 def new_run_id(scenario: str) -> str:
-    """Return a sortable name for a run, e.g. ``20261123T103000Z-rollback-1f2e``."""
-    moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    """Return a name for a run, e.g. ``20261123T103000.123Z-rollback-1f2e``.
+
+    Names sort as the runs began, those of one second too: history and the takeover of a dead run read them so.
+    """
+    now = datetime.now(timezone.utc)
+    moment = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
     word = "".join(char if char.isalnum() and char.isascii() else "-" for char in scenario.lower()).strip("-") or "run"
     return f"{moment}-{word}-{os.urandom(2).hex()}"
 

@@ -4,6 +4,7 @@ import inspect
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -218,6 +219,14 @@ def test_a_write_that_fails_half_way_leaves_the_record_whole(tmp_path):
 def test_run_ids_sort_by_time_and_name_the_scenario():
     run_id = new_run_id("rollback dual_write")
     stamp, rest = run_id.split("-", 1)
-    assert len(stamp) == 16
+    assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z", stamp)
     assert rest.startswith("rollback-dual-write-")
     assert len(rest.rsplit("-", 1)[1]) == 4
+
+
+def test_runs_of_one_second_sort_as_they_began():
+    made = []
+    for _ in range(20):
+        made.append(new_run_id("rollback"))
+        time.sleep(0.002)
+    assert made == sorted(made)
