@@ -128,6 +128,10 @@ class Platform(ABC):
         """Return the ids of all carriers that are parts of the workload, those too that don't count as instances."""
         return {one.id for one in self.instances()}
 
+    def notes(self) -> list[str]:
+        """Return sentences for the operator on what the last plan or change touches, none when all is plain."""
+        return []
+
     @abstractmethod
     def declared(self, flags: Sequence[str]) -> dict[str, Declared]:
         """Return, per flag, the value that the next start of the workload will hold and where it comes from."""

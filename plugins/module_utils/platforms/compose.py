@@ -21,11 +21,12 @@ from ..core.errors import InvalidInput, NotFound, Refused, RollbackError
 from ..core.process import Finished
 from . import compose_env, edits
 from .base import Change, Declared, Instance, Platform, Stopped
-from .compose_containers import PROJECT, SERVICE, Container, Held, container_of, processes
+from .compose_containers import PROJECT, SERVICE, Container, container_of, processes
 from .compose_env import Place, Project
 from .compose_project import ComposeProject, bound_to, environment, other_files, others_changed
 from .compose_roll import Roll, lines_since
 from .docker import Docker
+from .inside import Held
 from .memory import Memory, runtime_folder
 from .settings import Settings
 

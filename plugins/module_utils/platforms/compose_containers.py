@@ -10,29 +10,19 @@ asked from inside. What the engine says of a container's environment is no evide
 from __future__ import annotations
 
 import contextlib
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from ..core.errors import InvalidInput, NotFound
-from ..core.evidence import format_time
 from . import proc
 from .docker import Docker
+from .inside import Held, Look, visits
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 FILES = "com.docker.compose.project.config_files"
 ONE_OFF, NUMBER = "com.docker.compose.oneoff", "com.docker.compose.container-number"
-#: seconds for which a process that was put into a running container from outside is none of its own: a probe's command
-VISITOR = 2.0
-_TICKS = 100.0
-#: prints, for each process, its stat, command line and environment, each after a mark
-_LOOK = (
-    'read -r up rest </proc/uptime; echo "$up"; for one in /proc/[0-9]*; do for file in stat cmdline environ; do '
-    'printf "\\0%s\\0" "$1"; cat "$one/$file" 2>/dev/null; done; done'
-)
 
 
 @dataclass(frozen=True)
@@ -69,18 +59,6 @@ class Container:
     def live(self) -> bool:
         """Whether it runs, and is healthy where it has a probe of its own."""
         return self.status == "running" and self.health in ("", "none", "healthy")
-
-
-@dataclass(frozen=True)
-class Held:
-    """One process in a container: pid and start (clock ticks after boot) tell it from others, environ what it holds."""
-
-    pid: int
-    parent: int
-    started: int
-    command: str
-    started_at: str
-    environ: Mapping[str, str] | None = None
 
 
 def container_of(told: Mapping[str, Any]) -> Container:
@@ -144,7 +122,7 @@ def _read(members: Sequence[proc.Process], first: int) -> list[Held]:
     }
     held = []
     for process in members:
-        if not _visits(told, process.pid, first, uptime):
+        if not visits(told, process.pid, first, uptime):
             with contextlib.suppress(NotFound):
                 one = told[process.pid]
                 environ = proc.environment(process)
@@ -152,50 +130,22 @@ def _read(members: Sequence[proc.Process], first: int) -> list[Held]:
     return held
 
 
-def _visits(told: Mapping[int, Held], pid: int, first: int, uptime: float) -> bool:
-    """Return whether a process, or the one it descends from, was put into the container a moment ago."""
-    top = told[pid]
-    while top.pid != first and top.parent in told and top.parent != top.pid:
-        top = told[top.parent]
-    return top.pid != first and uptime - top.started / _TICKS < VISITOR
-
-
 def asked_inside(container: Container, docker: Docker) -> list[Held]:
     """Return the processes of a container as a shell inside it sees them.
 
     Raises InvalidInput when there is no shell in it or a process may not be looked into.
     """
-    mark = f"\0{secrets.token_hex(16)}\0"
-    argv = ["sh", "-c", _LOOK, "sh", mark.strip("\0")]
-    given = ("exec", "--privileged", "--user", "0:0", container.id)
-    done = docker.run(*given, *argv, ok=range(256))
+    look = Look()
+    done = docker.run("exec", "--privileged", "--user", "0:0", container.id, *look.argv, ok=range(256))
     if done.rc in (126, 127):
         raise InvalidInput(
             "its processes can't be looked into: this is not root on the engine's host, and there is no shell inside",
             where=f"container {container.name}",
             hint="Run the task as root on the host of the engine (become).",
         )
-    uptime, *texts = done.stdout.split(mark)
-    if done.rc and not texts:
+    held = look.told(done.stdout)
+    if done.rc and not held:
         raise NotFound("the container is gone", where=f"container {container.name}")
-    told: dict[int, Held] = {}
-    now = time.time()
-    for stat, command, environ in zip(texts[::3], texts[1::3], texts[2::3]):
-        number, dummy, rest = stat.partition(" (")
-        fields = rest.rpartition(")")[2].split()
-        if len(fields) < 20 or fields[0] in "ZX" or not command:
-            continue
-        age = float(uptime.split()[0]) - int(fields[19]) / _TICKS
-        told[int(number)] = Held(
-            int(number),
-            int(fields[1]),
-            int(fields[19]),
-            command.replace("\0", " ").strip(),
-            format_time(datetime.fromtimestamp(now - age, timezone.utc)),
-            proc.parse_environment(environ.encode("utf-8", "surrogateescape")) if environ else None,
-        )
-    up = float(uptime.split()[0])
-    held = [one for one in told.values() if not _visits(told, one.pid, 1, up)]
     for one in held:
         if one.environ is None:
             raise InvalidInput(

@@ -12,11 +12,13 @@ from ..core.booleans import BooleanWords
 from ..core.errors import InvalidInput
 from .base import Platform
 from .compose import ComposePlatform
+from .kubernetes import KubernetesPlatform
 from .pidfile import PidfilePlatform
 from .systemd import SystemdPlatform
 
 PLATFORMS: dict[str, type[Platform]] = {
     "compose": ComposePlatform,
+    "kubernetes": KubernetesPlatform,
     "pidfile": PidfilePlatform,
     "systemd": SystemdPlatform,
 }

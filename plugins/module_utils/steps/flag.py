@@ -163,9 +163,9 @@ class FlagChange:
         self._take_back_what_did_not_start()
         self._tell_of_stopped()
         self._look_for_unlisted()
-        if self.strict and self.notes() and not self.errors:
+        if self.strict and self._unlisted_notes() and not self.errors:
             self.errors["unlisted"] = VerificationFailed(
-                self.notes()[0], hint="List it in the inventory, or end it and run the same command again."
+                self._unlisted_notes()[0], hint="List it in the inventory, or end it and run the same command again."
             )
         evidence = self._outcome()
         if self.errors:
@@ -282,6 +282,11 @@ class FlagChange:
             self.unlisted = unlisted(self.platforms, self.known)
 
     def notes(self) -> list[str]:
+        """Return what an operator should know beside the result: what the platforms say, and what no workload lists."""
+        told = [note for platform in self.platforms.values() for note in platform.notes()]
+        return [*dict.fromkeys(told), *self._unlisted_notes()]
+
+    def _unlisted_notes(self) -> list[str]:
         """Return a sentence when something that no workload lists holds another value than is wanted."""
         others = [
             (one.name, flag, one.holds[flag])

@@ -27,6 +27,9 @@ class Bench(ABC):
     platform = ""
     #: how a roll is done that is no reload
     way = "restart"
+    #: what the identity of a workload tells, among others, and how the source of FLAG ends
+    facts = frozenset({"hostname", "machine_id"})
+    source = "app.env:3"
 
     @abstractmethod
     def entry(self, name: str, *habits: str, **options: Any) -> dict[str, Any]:

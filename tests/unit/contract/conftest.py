@@ -18,6 +18,7 @@ from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import (
     SystemdBench,
 )
 from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_bench import KubernetesBench, admin
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV
 
 _NUMBERS = itertools.count()
@@ -106,11 +107,37 @@ def compose_bench(engine: Any, image: str, tmp_path: Path) -> Iterator[ComposeBe
     bench.close()
 
 
-BENCHES = {"compose": "compose_bench", "pidfile": "pidfile_bench", "systemd": "systemd_bench"}
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """A Kubernetes cluster for the whole session."""
+    lab = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.cluster")
+    _need(lab.unavailable())
+    one = lab.Cluster(f"contract-{os.getpid()}")
+    try:
+        yield one.up()
+    finally:
+        one.down()
+
+
+@pytest.fixture
+def kubernetes_bench(cluster: Any) -> Iterator[KubernetesBench]:
+    """A namespace of its own, with a ConfigMap that declares the flags."""
+    images = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.cluster.images")
+    bench = KubernetesBench(cluster, admin(cluster.kubeconfig), next(_NUMBERS), images.PYTHON)
+    yield bench
+    bench.close()
+
+
+BENCHES = {
+    "compose": "compose_bench",
+    "kubernetes": "kubernetes_bench",
+    "pidfile": "pidfile_bench",
+    "systemd": "systemd_bench",
+}
 #: those whose workloads can take new values without a new process
 RELOADING = {"pidfile": "pidfile_bench", "systemd": "systemd_bench"}
 #: those that need a host or an engine of the lab
-COMPONENTS = {"compose": "compose_bench", "systemd": "systemd_bench"}
+COMPONENTS = {"compose": "compose_bench", "kubernetes": "kubernetes_bench", "systemd": "systemd_bench"}
 
 
 @pytest.fixture(params=sorted(BENCHES))

@@ -7,6 +7,7 @@ import pytest
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import Bench, PidfileBench, SystemdBench
 from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_bench import KubernetesBench
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, FLAG, STRICT
 
 OFF = ENV.replace(f"{FLAG}=true", f"{FLAG}=false")
@@ -23,7 +24,7 @@ def ids(told: dict) -> set[str]:
 
 
 def test_every_platform_is_tried() -> None:
-    assert {one.platform for one in (ComposeBench, PidfileBench, SystemdBench)} == set(PLATFORMS)
+    assert {one.platform for one in (ComposeBench, KubernetesBench, PidfileBench, SystemdBench)} == set(PLATFORMS)
 
 
 def test_master_and_workers_are_read(bench: Bench) -> None:
@@ -34,9 +35,9 @@ def test_master_and_workers_are_read(bench: Bench) -> None:
     assert all(one["started"].endswith("Z") for one in told["instances"])
     one = told["workloads"]["web"][FLAG]
     assert (one["value"], one["drift"]) == (True, False)
-    assert one["source"].endswith("app.env:3")
+    assert one["source"].endswith(bench.source)
     assert told["workloads"]["web"]["NOT_THERE"]["value"] is None
-    assert {"hostname", "machine_id"} < set(told["identity"]["web"])
+    assert bench.facts < set(told["identity"]["web"])
 
 
 def test_check_mode_shows_the_change_and_makes_none(bench: Bench) -> None:

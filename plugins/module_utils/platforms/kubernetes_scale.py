@@ -1,0 +1,117 @@
+# Copyright: the dualwrite.rollback contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stop an object's pods and start as many again; what ran is remembered on the object itself.
+
+An autoscaler keeps its limits: it rests while the number of pods is zero, and goes on when it is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.deadline import Deadline, wait_until
+from ..core.errors import DeadlinePassed
+from .kubernetes_jobs import CronJob
+from .kubernetes_objects import NOWHERE, SCALE, Object, annotations_of, escaped, set_annotation
+from .kubernetes_pods import alive
+from .kubernetes_roll import LOOK, Target, new_roll
+
+State = dict[str, Any]
+
+
+def runs(target: Target, thing: Mapping[str, Any]) -> State:
+    """Return what an object runs: {replicas} of Deployments and StatefulSets, {suspend} of CronJobs, else nothing."""
+    if target.kind.name == "CronJob":
+        return {"suspend": bool(thing["spec"].get("suspend"))}
+    if target.kind.name == "DaemonSet":
+        return {"stopped": NOWHERE in _node_selector(target, thing)}
+    number = thing["spec"].get("replicas")
+    return {"replicas": 1 if number is None else int(number)}
+
+
+def rests(state: Mapping[str, Any]) -> bool:
+    """Return whether an object that runs this has no pods."""
+    return bool(state.get("suspend") or state.get("stopped") or state.get("replicas") == 0)
+
+
+def remembered(thing: Mapping[str, Any]) -> State | None:
+    """Return what is remembered on an object, None when nothing is, or nothing that makes sense."""
+    try:
+        state = json.loads(annotations_of(thing).get(SCALE, "null"))
+    except ValueError:
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def stop(target: Target, deadline: Deadline) -> State:
+    """Make an object have no pods, after writing down what it ran, and return what it ran until now.
+
+    A second stop replaces nothing of what the first one has written down.
+    """
+    before: State = {}
+
+    def operations(thing: Object) -> list[Object]:
+        now = runs(target, thing)
+        before.clear()
+        before.update(now)
+        noted = set_annotation(thing, "", SCALE, json.dumps(now)) if remembered(thing) is None else []
+        return noted if rests(now) else [*noted, *_resting(target, thing)]
+
+    target.change(operations, deadline)
+    _await_none(target, deadline)
+    return before
+
+
+def start(target: Target, state: Mapping[str, Any], deadline: Deadline, patience: float, stable: float | None) -> None:
+    """Make an object run what ``state`` says, forget it, and wait until that runs."""
+
+    def operations(thing: Object) -> list[Object]:
+        forgotten = set_annotation(thing, "", SCALE, None)
+        as_it_is = rests(state) or runs(target, thing) == dict(state)
+        return forgotten if as_it_is else [*forgotten, *_running(target, thing, state)]
+
+    target.change(operations, deadline)
+    if not isinstance(target, CronJob) and not rests(state):
+        target.wait(deadline, patience, stable)
+
+
+def _resting(target: Target, thing: Object) -> list[Object]:
+    if target.kind.name == "CronJob":
+        return [{"op": "add", "path": "/spec/suspend", "value": True}]
+    if target.kind.name == "DaemonSet":
+        at = target.kind.pointer("spec", "nodeSelector")
+        one: Object = {"op": "add", "path": f"{at}/{escaped(NOWHERE)}", "value": "true"}
+        if not _node_selector(target, thing):
+            one = {"op": "add", "path": at, "value": {NOWHERE: "true"}}
+        return target.rolling(thing, [one], new_roll())
+    return [{"op": "add", "path": "/spec/replicas", "value": 0}]
+
+
+def _running(target: Target, thing: Object, state: Mapping[str, Any]) -> list[Object]:
+    if target.kind.name == "CronJob":
+        return [{"op": "add", "path": "/spec/suspend", "value": False}]
+    if target.kind.name == "DaemonSet":
+        at = target.kind.pointer("spec", "nodeSelector", NOWHERE)
+        return target.rolling(thing, [{"op": "remove", "path": at}], new_roll())
+    return [{"op": "add", "path": "/spec/replicas", "value": int(state.get("replicas", 1))}]
+
+
+def _node_selector(target: Target, thing: Mapping[str, Any]) -> Mapping[str, str]:
+    return (target.kind.pod_template(thing).get("spec") or {}).get("nodeSelector") or {}
+
+
+def _await_none(target: Target, deadline: Deadline) -> None:
+    left: list[str] = []
+
+    def gone() -> bool:
+        left[:] = [one["metadata"]["name"] for one in target.pods(target.get(deadline)) if alive(one)]
+        return not left
+
+    try:
+        wait_until(gone, deadline, what="the end of its pods", longest_pause=LOOK / 2)
+    except DeadlinePassed as error:
+        told = f"{len(left)} pods still run after {deadline.seconds:.0f} s: {', '.join(left[:3])}"
+        raise DeadlinePassed(told, where=target.where, hint="See what they wait for.") from error
