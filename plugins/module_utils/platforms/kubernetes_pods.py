@@ -35,8 +35,17 @@ class Process:
 
 
 def alive(pod: Mapping[str, Any]) -> bool:
-    """Return whether processes of a pod may run: it has not ended, and was not evicted."""
-    return (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
+    """Return whether processes of a pod run or may yet start.
+
+    None do in a pod that has ended or was evicted, nor in one that was told to end and whose containers have: its
+    object may stay for a while (it is cleaned up), but nothing in it writes any more.
+    """
+    status = pod.get("status") or {}
+    if status.get("phase") in ("Failed", "Succeeded"):
+        return False
+    told = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
+    ended = bool(told) and all("terminated" in (one.get("state") or {}) for one in told)
+    return not (ending(pod) and ended)
 
 
 def ending(pod: Mapping[str, Any]) -> bool:
