@@ -44,8 +44,16 @@ def alive(pod: Mapping[str, Any]) -> bool:
     if status.get("phase") in ("Failed", "Succeeded"):
         return False
     told = [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]
-    ended = bool(told) and all("terminated" in (one.get("state") or {}) for one in told)
-    return not (ending(pod) and ended)
+    return not (ending(pod) and bool(told) and all(_ended(one) for one in told))
+
+
+def _ended(container: Mapping[str, Any]) -> bool:
+    """Return whether a container of a pod that was told to end has ended: nothing starts it again there.
+
+    One that the kubelet has removed already is told as waiting, with a last state.
+    """
+    state, last = container.get("state") or {}, container.get("lastState") or {}
+    return "terminated" in state or ("waiting" in state and "terminated" in last)
 
 
 def ending(pod: Mapping[str, Any]) -> bool:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stop an object's pods and start as many again; what ran is remembered on the object itself.
 
-An autoscaler keeps its limits: it rests while the number of pods is zero, and goes on when it is not.
+A HorizontalPodAutoscaler keeps its limits: it rests while the number of pods is zero, and goes on when it is not. KEDA
+would scale up from zero, so its ScaledObject is paused, by KEDA's own annotation, until the object is started again.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.deadline import Deadline, wait_until
-from ..core.errors import DeadlinePassed
+from ..core.errors import DeadlinePassed, Refused
 from .kubernetes_jobs import CronJob
-from .kubernetes_objects import NOWHERE, SCALE, Object, annotations_of, escaped, set_annotation
+from .kubernetes_managers import scalers
+from .kubernetes_objects import NOWHERE, SCALE, Object, annotations_of, escaped, set_annotation, unchanged
 from .kubernetes_pods import alive
 from .kubernetes_roll import LOOK, Target, new_roll
+
+#: KEDA's annotation of a ScaledObject: the number of pods to hold while it is there
+KEDA_PAUSED = "autoscaling.keda.sh/paused-replicas"
 
 State = dict[str, Any]
 
@@ -60,9 +65,38 @@ def stop(target: Target, deadline: Deadline) -> State:
         noted = set_annotation(thing, "", SCALE, json.dumps(now)) if remembered(thing) is None else []
         return noted if rests(now) else [*noted, *_resting(target, thing)]
 
+    target.get(deadline)
+    for name in _of_keda(target):
+        _pause(target, name, deadline, paused=True)
     target.change(operations, deadline)
     _await_none(target, deadline)
     return before
+
+
+def _of_keda(target: Target) -> list[str]:
+    """Return the ScaledObjects that decide on the number of an object's pods."""
+    path = f"/apis/autoscaling/v1/namespaces/{target.namespace}/horizontalpodautoscalers"
+    try:
+        items = target.api.items(path)
+    except Refused:
+        return []
+    return [one["keda"] for one in scalers(items, target.kind.name, target.name) if one["keda"]]
+
+
+def _pause(target: Target, name: str, deadline: Deadline, *, paused: bool) -> None:
+    """Pause a ScaledObject at zero pods, or let it go on where we have paused it."""
+    path = f"/apis/keda.sh/v1alpha1/namespaces/{target.namespace}/scaledobjects/{name}"
+    thing = target.api.get(path, deadline)
+    noted = annotations_of(thing)
+    if paused and KEDA_PAUSED not in noted:
+        todo = set_annotation(thing, "", KEDA_PAUSED, "0")
+        marked = {**noted, KEDA_PAUSED: "0"}
+        todo += set_annotation({"metadata": {"annotations": marked}}, "", SCALE, "paused")
+    elif not paused and noted.get(SCALE) == "paused":
+        todo = [*set_annotation(thing, "", KEDA_PAUSED, None), *set_annotation(thing, "", SCALE, None)]
+    else:
+        return
+    target.api.patch(path, [unchanged(thing), *todo], deadline)
 
 
 def start(target: Target, state: Mapping[str, Any], deadline: Deadline, patience: float, stable: float | None) -> None:
@@ -74,6 +108,8 @@ def start(target: Target, state: Mapping[str, Any], deadline: Deadline, patience
         return forgotten if as_it_is else [*forgotten, *_running(target, thing, state)]
 
     target.change(operations, deadline)
+    for name in _of_keda(target):
+        _pause(target, name, deadline, paused=False)
     if not isinstance(target, CronJob) and not rests(state):
         target.wait(deadline, patience, stable)
 

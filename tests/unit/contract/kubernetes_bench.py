@@ -53,7 +53,12 @@ class KubernetesBench(Bench):
 
     def options(self, name: str, **options: Any) -> dict[str, Any]:
         """Return the inventory's entry of an object, whatever the object is."""
-        given = {"kubeconfig": str(self.cluster.kubeconfig), "namespace": self.namespace, "name": name}
+        given = {
+            "kubeconfig": str(self.cluster.kubeconfig),
+            "namespace": self.namespace,
+            "name": name,
+            "stable_for": 0.3,
+        }
         return {"name": name, "platform": "kubernetes", "options": {**given, "stable_for": 0.3, **options}}
 
     def container(self, name: str, *habits: str, **more: Any) -> dict[str, Any]:
@@ -97,6 +102,29 @@ class KubernetesBench(Bench):
                 return
             time.sleep(0.1)
         raise AssertionError(f"{name} did not get ready: {status}")
+
+    def bind_role(self, without: str = "") -> None:
+        """Give the user `rollback` the Role of the page on rights, without one verb if that is said."""
+        import yaml
+
+        page = (ROOT / "docs" / "kubernetes_rbac.md").read_text()
+        role = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+        role["metadata"]["namespace"] = self.namespace
+        for rule in role["rules"]:
+            rule["verbs"] = [verb for verb in rule["verbs"] if verb != without]
+            rule["resourceNames"] = [self.namespace] if "resourceNames" in rule else []
+        path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.namespace}"
+        name = role["metadata"]["name"]
+        if self.call_api("GET", f"{path}/roles/{name}").get("kind") == "Role":
+            self.call_api("PUT", f"{path}/roles/{name}", role)
+            return
+        self.call_api("POST", f"{path}/roles", role)
+        binding = {
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "User", "name": "rollback"}],
+        }
+        self.call_api("POST", f"{path}/rolebindings", binding)
 
     def pods(self, name: str) -> list[dict[str, Any]]:
         """Return the pods with the label app=name."""
