@@ -11,37 +11,22 @@ from typing import Any
 
 import pytest
 
-from tests.lab.docker import Engine, unavailable
+from tests.lab.docker import Engine
 from tests.lab.docker.app import ComposeApp, up
 from tests.lab.postgres import DATABASE, USER
 from tests.lab.traffic import Traffic, read, summary
 from tests.lab.waiting import wait_until
 from tests.support.measure import FLAG, LEGACY, MAP, VNEXT, figures, secrets_of
 from tests.support.play import Ended, call, command, environ
+from tests.support.projects import holders, need_engines
 
 HOST = "staging-docker-1"
-#: prints what every other process in a container holds for the flag
-HOLDERS = """
-import os, pathlib
-for one in pathlib.Path("/proc").glob("[0-9]*/environ"):
-    try:
-        text = one.read_text()
-    except OSError:
-        continue  # it has ended, or is the engine's own and only becomes the health command
-    if one.parent.name != str(os.getpid()):
-        held = dict(pair.split("=", 1) for pair in text.split("\\0") if "=" in pair)
-        print(held.get("{flag}"))
-"""
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """An engine for this module; where there can be none, the reason is printed (in CI: a failure)."""
-    reason = unavailable()
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    """An engine for this module."""
+    need_engines()
     one = Engine(f"it-{os.getpid()}")
     try:
         yield one.up()
@@ -73,13 +58,6 @@ def count(app: ComposeApp, table: str) -> int:
     with app.postgres.connect() as link, link.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {table}")
         return int(cursor.fetchone()[0])
-
-
-def holders(app: ComposeApp, service: str) -> list[str]:
-    """Return what every process in a service's containers holds for the flag, told from inside."""
-    script = HOLDERS.format(flag=FLAG)
-    told = [app.engine.docker("exec", one, "python3", "-c", script) for one in app.containers(service)]
-    return "".join(told).split()
 
 
 @pytest.fixture(scope="module")
