@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -13,8 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.lab.docker import Engine
-from tests.lab.docker import app as compose_app
+from tests.lab.docker.app import ComposeApp
 from tests.lab.docker.remote import ComposeHost
 from tests.lab.host import SystemdHost, up_with_app
 from tests.lab.host.app import WEB, WORKER
@@ -48,30 +46,24 @@ def systemd_host() -> Iterator[SystemdHost]:
 
 
 @contextlib.contextmanager
-def docker_host() -> Iterator[ComposeHost]:
+def docker_host(project: ComposeApp) -> Iterator[ComposeHost]:
     """A host from which the application is worked with as a Compose project, reached by ssh as the others are."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="dwr-mixed-") as folder, contextlib.ExitStack() as ends:
-        os.chmod(folder, 0o711)
-        engine = Engine(f"mixed-{os.getpid()}")
-        ends.callback(engine.down)
-        app = compose_app.up(engine.up(), Path(folder))
-        ends.callback(app.down)
-        one = ComposeHost(f"mixed-docker-{os.getpid()}", app)
-        ends.callback(one.down)
+    one = ComposeHost(f"mixed-docker-{os.getpid()}", project)
+    try:
+        projects.dual_writing(project)
         yield one.up()
+    finally:
+        one.down()
 
 
 @pytest.fixture(scope="module")
-def hosts() -> Iterator[tuple[SystemdHost, ComposeHost]]:
+def hosts(project: ComposeApp) -> Iterator[tuple[SystemdHost, ComposeHost]]:
     """Both, which come and go at the same time."""
     need_hosts()
-    projects.need_engines()
     ends = (contextlib.ExitStack(), contextlib.ExitStack())
     with futures.ThreadPoolExecutor() as pool:
-        booting = (
-            pool.submit(ends[0].enter_context, systemd_host()),
-            pool.submit(ends[1].enter_context, docker_host()),
-        )
+        one, other = systemd_host(), docker_host(project)
+        booting = (pool.submit(ends[0].enter_context, one), pool.submit(ends[1].enter_context, other))
         try:
             yield booting[0].result(), booting[1].result()
         finally:
