@@ -28,10 +28,11 @@ ONE_OFF, NUMBER = "com.docker.compose.oneoff", "com.docker.compose.container-num
 #: seconds for which a process that was put into a running container from outside is none of its own: a probe's command
 VISITOR = 2.0
 _TICKS = 100.0
-#: prints, for each process, its stat, command line and environment, each after a mark
+#: prints, for each process, its stat, command line and environment, each after a mark; that is given in two halves, so
+#: that the command line of this very shell does not hold it
 _LOOK = (
     'read -r up rest </proc/uptime; echo "$up"; for one in /proc/[0-9]*; do for file in stat cmdline environ; do '
-    'printf "\\0%s\\0" "$1"; cat "$one/$file" 2>/dev/null; done; done'
+    'printf "\\0%s%s\\0" "$1" "$2"; cat "$one/$file" 2>/dev/null; done; done'
 )
 
 
@@ -165,8 +166,8 @@ def asked_inside(container: Container, docker: Docker) -> list[Held]:
 
     Raises InvalidInput when there is no shell in it or a process may not be looked into.
     """
-    mark = f"\0{secrets.token_hex(16)}\0"
-    argv = ["sh", "-c", _LOOK, "sh", mark.strip("\0")]
+    halves = (secrets.token_hex(16), secrets.token_hex(16))
+    argv = ["sh", "-c", _LOOK, "sh", *halves]
     given = ("exec", "--privileged", "--user", "0:0", container.id)
     done = docker.run(*given, *argv, ok=range(256))
     if done.rc in (126, 127):
@@ -175,7 +176,7 @@ def asked_inside(container: Container, docker: Docker) -> list[Held]:
             where=f"container {container.name}",
             hint="Run the task as root on the host of the engine (become).",
         )
-    uptime, *texts = done.stdout.split(mark)
+    uptime, *texts = done.stdout.split(f"\0{''.join(halves)}\0")
     if done.rc and not texts:
         raise NotFound("the container is gone", where=f"container {container.name}")
     told: dict[int, Held] = {}
