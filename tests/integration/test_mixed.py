@@ -148,7 +148,7 @@ def test_one_table_shows_all_hosts_and_what_only_the_engine_sees(docker, run):
     )
     (web,) = [row for row in rows if row[:2] == [DOCKER, "web"]]
     assert web[4:6] == ["true", "x"]
-    assert int(web[6]) >= 4
+    assert int(web[6]) >= 4, ended.text
 
 
 def test_one_run_switches_all_hosts_off_whatever_their_platform(lab, host, docker, all_on, run):

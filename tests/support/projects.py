@@ -23,6 +23,7 @@ from tests.support.play import Ended, call, environ
 
 HOST = "staging-docker-1"
 
+STRICT, BLOCKED = "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE", "TEAM_VNEXT_LEGACY_WRITE_BLOCKED"
 SERVICES = ("web", "worker")
 #: prints what every other process in a container holds for the flag
 HOLDERS = """
@@ -141,5 +142,5 @@ def set_flags(app: ComposeApp, **flags: str) -> None:
 
 
 def dual_writing(app: ComposeApp) -> None:
-    """Have every process of the application dual-write."""
-    set_flags(app, **{FLAG: "true"})
+    """Have every process of the application dual-write, neither strict nor with legacy writes blocked."""
+    set_flags(app, **{FLAG: "true", STRICT: "false", BLOCKED: "false"})
