@@ -1,14 +1,20 @@
-"""A lab with traffic for the tests of one module, which drive real playbooks against it."""
+"""A lab with traffic for the tests of one module, a Compose project for all: what real playbooks are driven against."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.gates.tree import copied_tree
+from tests.lab.docker import Engine
+from tests.lab.docker import app as docker_app
+from tests.lab.docker.app import ComposeApp
 from tests.lab.lab import Lab
+from tests.support import projects
 from tests.support.measure import FIGURES, await_dual_writes
 
 
@@ -45,3 +51,27 @@ def clone() -> Iterator[Path]:
         link.parent.mkdir(parents=True)
         link.symlink_to(tree)
         yield tree
+
+
+@pytest.fixture(scope="session")
+def project() -> Iterator[ComposeApp]:
+    """The application as a Compose project on an engine; every module says first which flags it is to hold."""
+    projects.need_engines()
+    engine = Engine(f"it-{os.getpid()}")
+    # not below /tmp: a booted host, which may share the project, has one of its own
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="dwr-project-") as folder:
+        os.chmod(folder, 0o711)
+        try:
+            made = docker_app.up(engine.up(), Path(folder))
+            try:
+                yield made
+            finally:
+                made.down()
+        finally:
+            engine.down()
+
+
+@pytest.fixture(scope="session")
+def operator(project: ComposeApp, clone: Path, tmp_path_factory: pytest.TempPathFactory) -> projects.Operator:
+    """Whoever runs playbooks for that project from a clone."""
+    return projects.Operator(project, clone, tmp_path_factory.mktemp("operator"))

@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.docker import Engine, unavailable
-from tests.lab.docker.app import ComposeApp, up
-from tests.lab.postgres import DATABASE, USER
+from tests.lab.docker.app import ComposeApp
 from tests.lab.traffic import Traffic, read, summary
 from tests.lab.waiting import wait_until
 from tests.support.measure import FLAG, LEGACY, MAP, VNEXT, figures, secrets_of
-from tests.support.play import Ended, call, command, environ
+from tests.support.play import Ended
+from tests.support.projects import HOST, Operator, count, dual_writing, holders
 
-HOST = "staging-docker-1"
-#: prints what every other process in a container holds for the flag
-HOLDERS = """
-import os, pathlib
-for one in pathlib.Path("/proc").glob("[0-9]*/environ"):
-    try:
-        text = one.read_text()
-    except OSError:
-        continue  # it has ended, or is the engine's own and only becomes the health command
-    if one.parent.name != str(os.getpid()):
-        held = dict(pair.split("=", 1) for pair in text.split("\\0") if "=" in pair)
-        print(held.get("{flag}"))
-"""
+ROLLBACK = "rollback_dual_write"
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """An engine for this module; where there can be none, the reason is printed (in CI: a failure)."""
-    reason = unavailable()
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-    one = Engine(f"it-{os.getpid()}")
-    try:
-        yield one.up()
-    finally:
-        one.down()
-
-
-@pytest.fixture(scope="module")
-def app(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeApp]:
+def app(project: ComposeApp) -> ComposeApp:
     """The application, which dual-writes."""
-    made = up(engine, tmp_path_factory.mktemp("deltacrown"))
-    try:
-        yield made
-    finally:
-        made.down()
+    dual_writing(project)
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -64,56 +30,9 @@ def users(app: ComposeApp, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Traffic for the whole module; the path of its log."""
     log = tmp_path_factory.mktemp("users") / "traffic.jsonl"
     with Traffic(app.engine.address, app.port, app.token_file.read_text().strip(), log, rate=20):
-        wait_until(lambda: count(app, MAP) >= 10, "ten dual writes")
+        start = count(app, MAP)
+        wait_until(lambda: count(app, MAP) >= start + 10, "ten dual writes")
         yield log
-
-
-def count(app: ComposeApp, table: str) -> int:
-    """Return how many rows a table has."""
-    with app.postgres.connect() as link, link.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {table}")
-        return int(cursor.fetchone()[0])
-
-
-def holders(app: ComposeApp, service: str) -> list[str]:
-    """Return what every process in a service's containers holds for the flag, told from inside."""
-    script = HOLDERS.format(flag=FLAG)
-    told = [app.engine.docker("exec", one, "python3", "-c", script) for one in app.containers(service)]
-    return "".join(told).split()
-
-
-@pytest.fixture(scope="module")
-def rollback(clone: Path, app: ComposeApp, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
-    """Run the literal command; further variables say where the project of this test is."""
-    variables: dict[str, Any] = {
-        "ansible_connection": "local",
-        "ansible_become": False,
-        "ansible_python_interpreter": sys.executable,
-        "deltacrown_project": str(app.folder),
-        "deltacrown_url": app.url,
-        "deltacrown_token_file": str(app.token_file),
-        "dualwrite_lock_folder": str(tmp_path_factory.mktemp("lock")),
-        "dualwrite_database": {
-            "login_host": str(app.postgres.socket_dir),
-            "login_port": app.postgres.port,
-            "login_user": USER,
-            "login_db": DATABASE,
-            "passfile": str(app.password_file),
-            "ssl_mode": "disable",
-        },
-    }
-    given = tmp_path_factory.mktemp("given") / "variables.json"
-    given.write_text(json.dumps(variables))
-    docker = {name: value for name, value in app.engine.environ.items() if name.startswith("DOCKER_")}
-    path = f"{Path(sys.executable).parent}:{app.engine.environ['PATH']}"
-
-    def run(*more: str, **env: str) -> Ended:
-        settings = environ(**{**docker, "PATH": path, **env})
-        return call(
-            command("staging-compose", ["-e", f"@{given}", *more]), clone / "reports", settings, cwd=clone / "playbooks"
-        )
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +45,15 @@ def before(app: ComposeApp, users: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def checked(before: dict[str, Any], rollback: Callable[..., Ended]) -> Ended:
+def checked(before: dict[str, Any], operator: Operator) -> Ended:
     """The command in check mode."""
-    return rollback("--check", "--diff")
+    return operator.run(ROLLBACK, "--check", "--diff")
 
 
 @pytest.fixture(scope="module")
-def first(checked: Ended, rollback: Callable[..., Ended]) -> Ended:
+def first(checked: Ended, operator: Operator) -> Ended:
     """The literal command, under traffic, while the application dual-writes."""
-    return rollback()
+    return operator.run(ROLLBACK)
 
 
 def test_check_mode_shows_the_line_and_changes_nothing(app: ComposeApp, before: dict[str, Any], checked: Ended) -> None:
@@ -178,9 +97,9 @@ def test_no_secret_is_told(app: ComposeApp, first: Ended) -> None:
     assert [one for one in secrets_of((app.folder / "deltacrown.env").read_text()) if one in told] == []
 
 
-def test_the_same_command_again_changes_nothing(app: ComposeApp, first: Ended, rollback: Callable[..., Ended]) -> None:
+def test_the_same_command_again_changes_nothing(app: ComposeApp, first: Ended, operator: Operator) -> None:
     running = [app.containers(service) for service in ("web", "worker", "cache")]
-    ended = rollback(ANSIBLE_STDOUT_CALLBACK="ansible.builtin.default")
+    ended = operator.run(ROLLBACK, env={"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"})
     assert ended.rc == 0, ended.text
     assert ended.recap()[HOST]["changed"] == 0
     assert [app.containers(service) for service in ("web", "worker", "cache")] == running

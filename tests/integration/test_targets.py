@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.registry import make
 from tests.lab.lab import Lab
 from tests.support.measure import PROCESSES, State, dual_writing, figures, held, told
 from tests.support.play import ROOT, Ended, call, command, environ, play
@@ -99,9 +100,24 @@ def test_check_mode_asks_production_for_no_confirmation(tmp_path, clone, product
     assert "is protected" not in ended.text
     assert (tmp_path / "connections").exists()
     assert ended.rc != 0, ended.text
-    for host in ("production-web-1", "production-web-2"):
+    for host in ("production-web-1", "production-web-2", "production-docker-1"):
         assert [line for line in ended.lines() if host in line], ended.text
     assert not (clone / "reports" / "production").exists()
+
+
+def test_production_describes_its_hosts_of_every_platform(clone, trap):
+    """Each group says for its hosts what runs there; the platforms take it as it stands."""
+    argv = ["ansible", "dualwrite", "-i", "production", "--one-line", "-m", "debug", "-a", "var=dualwrite_workloads"]
+    said = call(argv, clone / "reports", environ(**trap), cwd=clone / "playbooks").lines()
+    told = dict(re.findall(r"^(\S+) \| SUCCESS => (.*)$", "\n".join(said), re.MULTILINE))
+    workloads = {host: json.loads(text)["dualwrite_workloads"] for host, text in told.items()}
+    made = {host: {one["name"]: type(make(one)).__name__ for one in listed} for host, listed in workloads.items()}
+    units = dict.fromkeys(("web", "worker"), "SystemdPlatform")
+    assert made == {
+        "production-web-1": units,
+        "production-web-2": units,
+        "production-docker-1": dict.fromkeys(units, "ComposePlatform"),
+    }
 
 
 # --- one host of two does not answer --------------------------------------------------------------------------------

@@ -19,11 +19,12 @@ from ..core.booleans import BooleanWords
 from ..core.deadline import Deadline
 from ..core.errors import InvalidInput, NotFound, Refused, RollbackError
 from ..core.process import Finished
-from . import compose_env, edits
-from .base import Change, Declared, Instance, Platform, Stopped
+from . import compose_env, compose_reach, edits
+from .base import Carrier, Change, Declared, Instance, Platform, Stopped
+from .compose_checks import require_agreement, require_meant, require_same_files
 from .compose_containers import PROJECT, SERVICE, Container, container_of, processes
 from .compose_env import Place, Project
-from .compose_project import ComposeProject, bound_to, environment, other_files, others_changed
+from .compose_project import ComposeProject, bound_to, environment
 from .compose_roll import Roll, lines_since
 from .docker import Docker
 from .inside import Held
@@ -95,10 +96,14 @@ class ComposePlatform(Platform):
 
     def touches(self) -> set[str]:
         """Return the project and its files: two changes of one project run one after the other."""
-        facts = self.identity()
+        project = self._project()
         env_files = self.project.described().env_files(self.service)
         files = {os.path.realpath(path) for path in [*self.project.files(), *self.project.env_files(), *env_files]}
-        return {f"project {facts['project']} of engine {facts['docker_engine']}"} | {f"file {one}" for one in files}
+        return {project} | {f"file {one}" for one in files}
+
+    def _project(self) -> str:
+        facts = self.identity()
+        return f"project {facts['project']} of engine {facts['docker_engine']}"
 
     @property
     def may_change(self) -> set[str]:
@@ -127,20 +132,8 @@ class ComposePlatform(Platform):
         """
         changes = self._planned(flags, self.project.config())
         if changes:
-            self._require_same_files()
+            require_same_files(self.containers(), self.project.files(), self.where)
         return changes
-
-    def _require_same_files(self) -> None:
-        """Raise Refused when the containers that run come of other files: new ones would be something else."""
-        files = self.project.files()
-        for one in self.containers():
-            if one.running and not one.one_off and other_files(one.files, files):
-                raise Refused(
-                    f"its container {one.name} was made from {', '.join(one.files)}, not from {', '.join(files)}, so a "
-                    "new one would differ in more than the flag; nothing was rolled",
-                    where=self.where,
-                    hint="Give the workload the option files as your deployment does.",
-                )
 
     def _planned(self, flags: Mapping[str, str], config: Mapping[str, Any]) -> list[Change]:
         bound = [name for name in bound_to(config, self.service) if name not in self.may_change]
@@ -157,7 +150,8 @@ class ComposePlatform(Platform):
         after: dict[str, bytes] = {}
         touched: dict[str, list[str]] = {}
         for flag, value in flags.items():
-            self._cross_check(flag, held.get(flag), project.places(self.service, flag))
+            places = project.places(self.service, flag)
+            require_agreement(flag, held.get(flag), places, self.project.files(), self.where)
             path, content = self._edited(self.project.described(after), flag, value, after)
             before.setdefault(path, edits.read_if_there(path))
             if content != after.get(path, before[path]):
@@ -172,16 +166,6 @@ class ComposePlatform(Platform):
             )
             for path, names in touched.items()
         ]
-
-    def _cross_check(self, flag: str, value: str | None, places: Sequence[Place]) -> None:
-        ours = places[-1].value if places else None
-        if ours != value:
-            raise InvalidInput(
-                f"docker compose config gives {flag} as {_told(value)}, but the files say {_told(ours)}, so it can't "
-                "be told which place to edit; nothing was changed",
-                where=f"{self.where}, {places[-1] if places else self.project.files()[-1]}",
-                hint=f'Write it plainly in the service\'s environment, for instance {flag}: "true".',
-            )
 
     def _edited(self, project: Project, flag: str, value: str, after: Mapping[str, bytes]) -> tuple[str, bytes]:
         """Return the file that gives a flag its value, and its content with the new one."""
@@ -253,28 +237,12 @@ class ComposePlatform(Platform):
         edits.make(changes)
         if changes:
             try:
-                self._require_meant(flags, config, self.project.config())
+                after = self.project.config()
+                require_meant(flags, self.service, config, after, self.may_change, self.where)
             except RollbackError:
                 edits.take_back(changes)
                 raise
         return changes
-
-    def _require_meant(self, flags: Mapping[str, str], before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        held = environment(after, self.service, self.where)
-        wrong = [f"{flag} as {_told(held.get(flag))}" for flag, value in flags.items() if held.get(flag) != value]
-        others = others_changed(before, after, self.may_change)
-        if wrong:
-            raise InvalidInput(
-                f"with the edit, docker compose config gives {', '.join(wrong)}; it was taken back",
-                where=self.where,
-                hint="Write the flag plainly in the service's environment.",
-            )
-        if others:
-            raise Refused(
-                f"the edit would change {', '.join(others)} too; it was taken back",
-                where=self.where,
-                hint=f"List {', '.join(others)} as a workload too, or allow it by shared_with.",
-            )
 
     def undeclare(self, changes: Sequence[Change]) -> None:
         """Put the files' former bytes back."""
@@ -319,6 +287,20 @@ class ComposePlatform(Platform):
             raise NotFound("the process is gone", where=f"{self.where}, {instance.name}")
         return self._held[instance.id]
 
+    def reach(self) -> str:
+        """Return the project and its engine: all containers of it are looked through."""
+        with contextlib.suppress(RollbackError):
+            return self._project()
+        return ""
+
+    def carriers(self, flags: Sequence[str]) -> list[Carrier]:
+        """Return the containers of the project that hold one of the flags, whichever service they are of."""
+        return compose_reach.carriers(self.docker, self.project.name(), flags)
+
+    def members(self) -> set[str]:
+        """Return the ids of the service's containers, one-off ones included."""
+        return {one.id for one in self.containers()}
+
     def execute(self, instance: Instance, argv: Sequence[str], deadline: Deadline) -> Finished:
         """Run a command in the container of an instance, with its environment, folder and user."""
         container = self._found(instance)[0]
@@ -333,7 +315,7 @@ class ComposePlatform(Platform):
         """Replace the service's containers, as many as there are, and see the new ones run and get healthy."""
         self.docker.until = deadline
         try:
-            self._require_same_files()
+            require_same_files(self.containers(), self.project.files(), self.where)
             self._roller().recreate(deadline)
         finally:
             self.docker.until = None
@@ -366,7 +348,3 @@ class ComposePlatform(Platform):
     def logs(self, since: str) -> list[str]:
         """Return what the service's containers wrote since then, in the order of time."""
         return lines_since(self.docker, self.containers(), since)
-
-
-def _told(value: str | None) -> str:
-    return "(missing)" if value is None else f"'{value}'"

@@ -22,6 +22,8 @@ from . import network, programs
 
 #: inside the engine's namespace only: two engines may have the same
 NETWORKS = ("--bip", "172.31.250.1/24", "--default-address-pool", "base=172.31.251.0/24,size=28")
+#: the control group of an engine's containers is this and its name; a host's of the same name is another
+GROUP = "dwrd-"
 HOLDER = "echo 1 > /proc/sys/net/ipv4/ip_forward; exec sleep infinity"
 
 
@@ -131,7 +133,7 @@ class Engine:
         roots = ["--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec"]
         options = ["--pidfile", f"{self.folder}/docker.pid", "--host", f"unix://{self.socket}", *NETWORKS]
         # a group of its own for everything in containers, so that it can be removed afterwards
-        options += ["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/dwr-{self.name}"]
+        options += ["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{GROUP}{self.name}"]
         with self.log.open("ab") as log:
             child = subprocess.Popen(
                 [*spaces, "dockerd", *roots, *options],
@@ -202,7 +204,7 @@ class Engine:
 
     def _groups(self) -> list[Path]:
         """Return the control group of all containers, in each hierarchy that this machine has."""
-        return [path for pattern in ("dwr-", "*/dwr-") for path in Path("/sys/fs/cgroup").glob(f"{pattern}{self.name}")]
+        return [path for above in ("", "*/") for path in Path("/sys/fs/cgroup").glob(f"{above}{GROUP}{self.name}")]
 
     def _in_containers(self) -> list[int]:
         """Return the processes in containers, which an engine that was killed has left running."""

@@ -69,10 +69,11 @@ class SystemdHost:
         """Whether its first process lives."""
         return cgroup.init_of(self.name) is not None
 
-    def up(self, binds: Mapping[str, str] | None = None) -> SystemdHost:
+    def up(self, binds: Mapping[str, str] | None = None, writable: Sequence[str] = ()) -> SystemdHost:
         """Boot the host unless it is up, wait until systemd has started everything and sshd answers; return self.
 
-        binds are folders of this machine to be seen read-only inside, {outside: inside}; they are set at boot.
+        binds are folders and files of this machine to be seen read-only inside, {outside: inside}; writable are
+        folders that it shares under the very same path. Both are set at boot.
         Raises LabError when the machine can't have hosts, or this one doesn't come up; nothing is left then.
         """
         machine.require()
@@ -83,7 +84,7 @@ class SystemdHost:
             self._clear()
             lower = image.build()
             try:
-                self._boot(lower, dict(binds or {}))
+                self._boot(lower, dict(binds or {}), writable)
                 self._await()
             except BaseException:
                 self._clear()
@@ -156,7 +157,7 @@ class SystemdHost:
         if any(have.get(outside) != inside for outside, inside in wanted.items()):
             raise LabError(f"host {self.name} is up without the folders asked for: take it down first")
 
-    def _boot(self, lower: Path, binds: dict[str, str]) -> None:
+    def _boot(self, lower: Path, binds: dict[str, str], writable: Sequence[str]) -> None:
         """Mount the root, write what makes this host itself, start nspawn and connect the network."""
         folder().mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700)
@@ -178,6 +179,7 @@ class SystemdHost:
         nspawn += [f"--directory={self.root}", f"--network-veth-extra={network.device(index)}:{network.INSIDE}"]
         nspawn += ["--private-network", "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--console=pipe"]
         nspawn += [f"--bind-ro={outside}:{inside}" for outside, inside in binds.items()]
+        nspawn += [f"--bind={path}" for path in writable]
         start = START.format(nspawn=shlex.join(nspawn), log=self.log)
         machine.call(["setsid", "--fork", "sh", "-c", start, "sh", *map(str, homes)])
         self._still("its systemd to start", lambda: cgroup.init_of(self.name) is not None, 20)
