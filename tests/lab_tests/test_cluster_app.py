@@ -1,0 +1,69 @@
+"""The reference application in the lab's cluster: it answers, dual-writes, and a rolling restart costs no request."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.cluster import Cluster, unavailable
+from tests.lab.cluster.app import WEB, WORKER, ClusterApp, up
+from tests.lab.traffic import Traffic
+from tests.lab.waiting import wait_until
+
+MAP = "organizations_teammigrationmap"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterApp]:
+    """The application in a cluster of its own; where there can be none, the reason is printed (in CI: a failure)."""
+    reason = unavailable()
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    began = time.monotonic()
+    with contextlib.ExitStack() as undo:
+        cluster = Cluster(f"app-{os.getpid()}")
+        undo.callback(cluster.down)
+        cluster.up()
+        made = up(cluster, tmp_path_factory.mktemp("deltacrown"))
+        undo.callback(made.down)
+        print(f"\ncluster and application up in {time.monotonic() - began:.1f} s")
+        yield made
+
+
+def count(app: ClusterApp, table: str) -> int:
+    with contextlib.closing(app.postgres.connect()) as link, link.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {table}")
+        return int(cursor.fetchone()[0])
+
+
+def test_a_rolling_restart_under_traffic_costs_no_request(app: ClusterApp, tmp_path: Path) -> None:
+    assert app.healthy()
+    before = app.pods(WEB)
+    assert len(before) == 2
+    with Traffic("127.0.0.1", app.port, app.token_file.read_text().strip(), tmp_path / "log", rate=20) as users:
+        wait_until(lambda: count(app, MAP) >= 10, "ten dual writes")
+        began = time.monotonic()
+        app.kubectl("rollout", "restart", f"deployment/{WEB}", f"deployment/{WORKER}")
+        for name in (WEB, WORKER):
+            app.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+        wait_until(lambda: not set(before) & app.running(WEB), "the pods of before to end", 30)
+        print(f"\nrolled in {time.monotonic() - began:.1f} s")
+        written = count(app, MAP)
+        wait_until(lambda: count(app, MAP) >= written + 10, "ten dual writes of the new pods")
+        told = users.stop()
+    assert (told["failed"], told["errors"]) == (0, [])
+    assert told["sent"] > 100
+
+
+def test_the_pods_write_json_lines_to_their_log(app: ClusterApp) -> None:
+    for name, event in ((WEB, "request_served"), (WORKER, "worker_heartbeat")):
+        lines = app.kubectl("logs", f"deployment/{name}").splitlines()
+        assert event in {json.loads(line)["event"] for line in lines if line.startswith("{")}
