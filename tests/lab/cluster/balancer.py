@@ -1,7 +1,7 @@
 """A load balancer: a port of this machine whose connections go to the ready pods of a Service.
 
-It stands in for kube-proxy and what is in front of it: new connections go to pods that are ready by the API's word, open
-ones stay where they are, and nothing is tried twice. What the API said last holds while it is silent.
+It stands in for kube-proxy and what is in front of it: new connections go to pods that are ready by the API's word,
+open ones stay where they are, and nothing is tried twice. What the API said last holds while it is silent.
 """
 
 from __future__ import annotations
