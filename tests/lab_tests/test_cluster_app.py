@@ -38,26 +38,20 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterApp]:
         yield made
 
 
-def count(app: ClusterApp, table: str) -> int:
-    with contextlib.closing(app.postgres.connect()) as link, link.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {table}")
-        return int(cursor.fetchone()[0])
-
-
 def test_a_rolling_restart_under_traffic_costs_no_request(app: ClusterApp, tmp_path: Path) -> None:
     assert app.healthy()
     before = app.pods(WEB)
     assert len(before) == 2
     with Traffic("127.0.0.1", app.port, app.token_file.read_text().strip(), tmp_path / "log", rate=20) as users:
-        wait_until(lambda: count(app, MAP) >= 10, "ten dual writes")
+        wait_until(lambda: app.count(MAP) >= 10, "ten dual writes")
         began = time.monotonic()
         app.kubectl("rollout", "restart", f"deployment/{WEB}", f"deployment/{WORKER}")
         for name in (WEB, WORKER):
             app.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
         wait_until(lambda: not set(before) & app.running(WEB), "the pods of before to end", 30)
         print(f"\nrolled in {time.monotonic() - began:.1f} s")
-        written = count(app, MAP)
-        wait_until(lambda: count(app, MAP) >= written + 10, "ten dual writes of the new pods")
+        written = app.count(MAP)
+        wait_until(lambda: app.count(MAP) >= written + 10, "ten dual writes of the new pods")
         told = users.stop()
     assert (told["failed"], told["errors"]) == (0, [])
     assert told["sent"] > 100

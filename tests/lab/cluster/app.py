@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +83,27 @@ class ClusterApp:
     def _pods(self, app: str) -> list[dict[str, Any]]:
         found: dict[str, Any] = json.loads(self.kubectl("get", "pods", "--selector", f"app={app}", "--output", "json"))
         return list(found["items"])
+
+    def sql(self, query: str, values: Any = None) -> list[tuple[Any, ...]]:
+        """Run one statement as the application's user and return its rows."""
+        with contextlib.closing(self.postgres.connect()) as link, link.cursor() as cursor:
+            cursor.execute(query, values)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def count(self, table: str) -> int:
+        """Return how many rows a table has."""
+        return int(self.sql(f"SELECT count(*) FROM {table}")[0][0])
+
+    def request(self, method: str, path: str, body: Any = None) -> int:
+        """Send one request with the application's token and return the status."""
+        headers = {"Authorization": f"Token {self.token_file.read_text().strip()}"}
+        data = None if body is None else json.dumps(body).encode()
+        asked = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
 
     def healthy(self) -> bool:
         """Return whether the application answers with the status healthy."""
