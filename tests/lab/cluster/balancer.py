@@ -6,18 +6,23 @@ open ones stay where they are, and nothing is tried twice. What the API said las
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import json
+import select
+import socket
+import socketserver
+import struct
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from .. import parts
-from ..waiting import wait_until
 from .cluster import Cluster
 
 SILENCE_S = 2.0  # then the pods are asked for anew
+CONNECT_S = 5.0
+IDLE_S = 60.0
 BLOCK = 65536
 
 
@@ -32,23 +37,23 @@ class Balancer:
         self.ready: tuple[tuple[str, int], ...] = ()
         self._turns = itertools.count()
         self._ending = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._listens = threading.Event()
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._follow, self._serve)]
+        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._door: _Door | None = None
 
     def start(self) -> Balancer:
-        """Begin, and return self once somebody can connect. Raises LabError when the port can't be had."""
-        for thread in self._threads:
-            thread.start()
-        wait_until(self._listens.is_set, f"the load balancer to listen on port {self.port}", 10)
+        """Begin, and return self; from now on somebody can connect. Raises OSError when the port can't be had."""
+        self._door = _Door(self.port, self._hand_on)
+        threading.Thread(target=self._door.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+        self._follower.start()
         return self
 
     def stop(self) -> None:
-        """End, and every connection with it."""
+        """Take no more connections, and forget the pods."""
         self._ending.set()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        for thread in self._threads:
-            thread.join(SILENCE_S * 2)
+        if self._door is not None:
+            self._door.shutdown()
+            self._door.server_close()
+            self._follower.join(SILENCE_S * 2)
 
     # -- which pods are ready ------------------------------------------------------------------------------------------
 
@@ -80,39 +85,47 @@ class Balancer:
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._connect, "127.0.0.1", self.port))
-        self._listens.set()
-        self._loop.run_forever()
-        server.close()
-        under_way = asyncio.all_tasks(self._loop)
-        for task in under_way:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*under_way, return_exceptions=True))
-        self._loop.close()
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _hand_on(self, user: socket.socket) -> None:
         """Join a connection with one to the next pod; refuse it when there is none or that one refuses."""
         ready = self.ready
         try:
             if not ready:
                 raise ConnectionRefusedError
-            there, back = await asyncio.open_connection(*ready[next(self._turns) % len(ready)])
+            pod = socket.create_connection(ready[next(self._turns) % len(ready)], timeout=CONNECT_S)
         except OSError:
-            writer.transport.abort()
+            user.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
-        try:
-            await asyncio.gather(_pour(reader, back), _pour(there, writer))
-        finally:
-            back.transport.abort()
-            writer.close()
+        with pod, contextlib.suppress(OSError):
+            _pour({user: pod, pod: user})
 
 
-async def _pour(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    """Hand on what comes, and its end."""
-    with contextlib.suppress(OSError):
-        while block := await source.read(BLOCK):
-            target.write(block)
-            await target.drain()
-        target.write_eof()
+def _pour(to: dict[socket.socket, socket.socket]) -> None:
+    """Hand on what comes from each side to the other, and its end, until both have ended or nothing more comes."""
+    sources = list(to)
+    while sources:
+        speaking = select.select(sources, [], [], IDLE_S)[0]
+        if not speaking:
+            return
+        for source in speaking:
+            block = source.recv(BLOCK)
+            if block:
+                to[source].sendall(block)
+            else:
+                sources.remove(source)
+                to[source].shutdown(socket.SHUT_WR)
+
+
+class _Door(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, hand_on: Callable[[socket.socket], None]) -> None:
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                hand_on(self.request)
+
+        super().__init__(("127.0.0.1", port), Handler)
+
+    def shutdown_request(self, request: Any) -> None:
+        request.close()
