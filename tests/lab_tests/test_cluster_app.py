@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.lab.cluster import Cluster, unavailable
 from tests.lab.cluster.app import WEB, WORKER, ClusterApp, up
+from tests.lab.cluster.balancer import SILENCE_S
 from tests.lab.traffic import Traffic
 from tests.lab.waiting import wait_until
 
@@ -61,3 +63,16 @@ def test_the_pods_write_json_lines_to_their_log(app: ClusterApp) -> None:
     for name, event in ((WEB, "request_served"), (WORKER, "worker_heartbeat")):
         lines = app.kubectl("logs", f"deployment/{name}").splitlines()
         assert event in {json.loads(line)["event"] for line in lines if line.startswith("{")}
+
+
+def test_users_are_served_while_the_api_is_away_and_refused_when_no_pod_is_ready(app: ClusterApp) -> None:
+    app.cluster.pause_api()
+    try:
+        time.sleep(SILENCE_S * 1.5)
+        assert app.healthy()
+    finally:
+        app.cluster.resume_api()
+    app.kubectl("scale", f"deployment/{WEB}", "--replicas=0")
+    wait_until(lambda: not app.balancer.ready, "no pod to be ready", 20)
+    with pytest.raises(OSError, match="reset|closed"):
+        urllib.request.urlopen(f"{app.url}/health/", timeout=2)
