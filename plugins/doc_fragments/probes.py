@@ -25,7 +25,7 @@ options:
         description:
           - V(http) asks a URL; needs O(probes[].url).
           - V(log) searches log lines since a time; needs O(probes[].pattern) and one of O(probes[].paths),
-            O(probes[].journal) and O(probes[].command).
+            O(probes[].journal), O(probes[].command) and O(probes[].from_workloads).
           - V(metric) asks a Prometheus server; needs O(probes[].url), O(probes[].query) and a limit.
           - V(process_env) reads the flags of every running instance of O(workloads).
           - V(settings) runs O(probes[].argv) in the environment of a running instance.
@@ -104,6 +104,16 @@ options:
         description: B(log) Argv that prints the log. C({since}) in it stands for the time from which lines are wanted.
         type: list
         elements: str
+      from_workloads:
+        description:
+          - B(log) Names of workloads of O(workloads) whose own logs are read, those of all instances that are there (of
+            pods and containers what they write to stdout and stderr).
+          - Each of them must have said something since then, and something that matches O(probes[].alive_pattern) if
+            that is given. One that need not run and doesn't run is left out.
+          - What an instance wrote that is gone can't be read any more. Let the time begin when a roll has ended.
+        type: list
+        elements: str
+        version_added: 0.2.0
       pattern:
         description: B(log) Regular expression (Python) that is searched in each line.
         type: str

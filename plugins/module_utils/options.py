@@ -85,6 +85,7 @@ _PROBE: Spec = {
     "paths": {"type": "list", "elements": "path"},
     "journal": {"type": "str"},
     "command": {"type": "list", "elements": "str"},
+    "from_workloads": {"type": "list", "elements": "str"},
     "pattern": {"type": "str"},
     "alive_pattern": {"type": "str"},
     "expect": {"type": "raw"},

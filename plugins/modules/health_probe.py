@@ -58,7 +58,7 @@ options:
     type: dict
   workloads:
     description: What holds the flags on this host, in the form of M(dualwrite.rollback.flag). Needed by probes of the
-      kinds V(process_env) and V(settings).
+      kinds V(process_env) and V(settings), and of the kind V(log) with O(probes[].from_workloads).
     type: list
     elements: dict
     required: false

@@ -88,7 +88,7 @@ summary:
   description: One short line on what was done.
   returned: always
   type: str
-  sample: locked for 20261123T103000.123Z-rollback-dual-write-1f2e
+  sample: locked for 20261123T103000123Z-rollback-dual-write-1f2e
 lock_file:
   description: The lock file on the target host.
   returned: always

@@ -150,7 +150,7 @@ EXAMPLES = r"""
 - name: Check that nobody changed a record
   dualwrite.rollback.run_record:
     state: verified
-    path: reports/staging/20261123T103000.123Z-rollback-1f2e
+    path: reports/staging/20261123T103000123Z-rollback-1f2e
 """
 
 RETURN = r"""
@@ -162,7 +162,7 @@ run_id:
   description: The run's sortable name.
   returned: when O(state=opened)
   type: str
-  sample: 20261123T103000.123Z-rollback-dual-write-1f2e
+  sample: 20261123T103000123Z-rollback-dual-write-1f2e
 path:
   description: The run's folder on the controller; empty in check mode.
   returned: always

@@ -114,7 +114,7 @@ def test_the_examples_hold_on_the_lab(lab: Lab, tmp_path: Path) -> None:
         "/run/shop/instances": f"{state['run_dir']}/instances",
         "/opt/shop/bin/start-web": state["web"]["start_command"][0],
         "/opt/shop/bin/start-worker": state["worker"]["start_command"][0],
-        r"reports/staging/\d{8}T\d{6}\.\d{3}Z[-a-z0-9]+": '"{{ run.path }}"',
+        r"reports/staging/\d{8}T\d{9}Z[-a-z0-9]+": '"{{ run.path }}"',
         "app_errors_total": "http_requests_total",
         "baseline_offset: 3600": "baseline_offset: 5",
     }

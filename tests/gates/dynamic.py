@@ -53,6 +53,7 @@ def lab_tests(tier: Tier) -> None:
 def integration(tier: Tier) -> None:
     """Real applications, real databases, real playbooks; and what the pages and examples tell to do."""
     system_packages(tier)
+    cluster_programs(tier)
     tier.pytest("pytest", ["tests/integration", "tests/docs"])
 
 

@@ -62,11 +62,22 @@ class Postgres:
         except (FileNotFoundError, IndexError):
             raise LabError(f"no PostgreSQL runs in {self.data}: `python -m tests.lab up` starts it") from None
 
-    def start(self, free_port: int) -> None:
-        """Make the cluster if there is none, start the server, make role and database. Raise LabError if it fails."""
+    def start(self, free_port: int, address: str = "", clients: str = "") -> None:
+        """Make the cluster if there is none, start the server, make role and database. Raise LabError if it fails.
+
+        With `address` it listens there too, for clients of that network, which give a password as everybody does.
+        """
         if self.process() is None:
             self._prepare()
-            options = {**SETTINGS, "port": str(free_port), "unix_socket_directories": str(self.socket_dir)}
+            if clients:
+                self._let_in(clients)
+            listen = ", ".join([SETTINGS["listen_addresses"], *([address] if address else [])])
+            options = {
+                **SETTINGS,
+                "listen_addresses": listen,
+                "port": str(free_port),
+                "unix_socket_directories": str(self.socket_dir),
+            }
             self._run("pg_ctl", "start", "-w", "-t", "30", "-s", "-D", str(self.data), "-l", str(self.folder / "log"),
                       "-o", " ".join(f"-c {name}='{value}'" for name, value in options.items()))  # fmt: skip
         self._make_database()
@@ -119,6 +130,13 @@ class Postgres:
                           "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "-D", str(self.data))  # fmt: skip
             finally:
                 handed.unlink()
+
+    def _let_in(self, clients: str) -> None:
+        """Let the application's user come from a network."""
+        rules, rule = self.data / "pg_hba.conf", f"host {DATABASE} {USER} {clients} scram-sha-256\n"
+        if rule not in rules.read_text():
+            with rules.open("a") as file:
+                file.write(rule)
 
     def _run(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs as an unprivileged user. Raise LabError with its last words if it fails."""

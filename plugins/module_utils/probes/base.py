@@ -23,6 +23,9 @@ from .judge import Answer
 
 #: asks for flag names; returns, per running instance, workload, instance, role, started and flags {NAME: text or None}
 ReadInstances = Callable[[Sequence[str]], "list[dict[str, Any]]"]
+#: asks for names of workloads and an ISO 8601 time; returns the lines that each has logged since then, oldest first, or
+#: None for one that need not run and doesn't
+ReadLogs = Callable[[Sequence[str], str], "dict[str, list[str] | None]"]
 #: runs argv with the environment, folder and user of a running instance of the named workload
 ExecuteIn = Callable[[str, Sequence[str], Deadline], Finished]
 
@@ -50,6 +53,7 @@ class Context:
     workloads: Sequence[str] = ()
     may_be_stopped: Sequence[str] = ()
     read_instances: ReadInstances | None = None
+    read_logs: ReadLogs | None = None
     execute_in: ExecuteIn | None = None
     postgres: Mapping[str, Any] = field(default_factory=dict)
     remembered: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 # Copyright: the dualwrite.rollback contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask logs whether a pattern is there since a time: files (rotation survived), the journal, or a command's output."""
+"""Ask logs whether a pattern is there since a time: files (rotated too), the journal, a command, the workloads' own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .log_files import LogFile, expand
 from .log_tally import Tally, iso
 from .log_time import parse, reader
 
-SOURCES = ("paths", "journal", "command")
+SOURCES = ("paths", "journal", "command", "from_workloads")
 #: a newest line that is further in the future than this was read with the wrong time zone
 FUTURE = 60.0
 _NOT_ALL = ("not seeing messages", "insufficient permissions", "No journal files were")
@@ -38,6 +38,7 @@ class LogProbe(Probe):
         "paths": "log files, globs allowed; rotated siblings are found by themselves",
         "journal": "systemd unit whose journal is read",
         "command": "argv that prints the log; {since} in it stands for the time from which lines are wanted",
+        "from_workloads": "names of the call's workloads, what all of whose instances log is read",
         "pattern": "regular expression that is searched in each line",
         "expect": "absent (when not given), present, or {min, max} matching lines",
         "since": "time from which lines count, the call's own when not given",
@@ -54,9 +55,12 @@ class LogProbe(Probe):
         given = [source for source in SOURCES if self.options.get(source)]
         if len(given) != 1:
             raise self.bad(
-                f"it needs one source and has {' and '.join(given) or 'none'}", hint="Give paths, journal or command."
+                f"it needs one source and has {' and '.join(given) or 'none'}",
+                hint=f"Give {', '.join(SOURCES[:-1])} or {SOURCES[-1]}.",
             )
         self.source = given[0]
+        if self.source == "from_workloads":
+            self._know_workloads()
         self.pattern = self.regexp("pattern") or re.compile("")
         self.alive_pattern = self.regexp("alive_pattern")
         self.expect = self.options.get("expect", "absent")
@@ -72,17 +76,22 @@ class LogProbe(Probe):
 
     @property
     def place(self) -> str:
-        """Return the globs, the unit or the command."""
+        """Return the globs, the unit, the command or the workloads."""
         value = self.options[self.source]
         if self.source == "journal":
             return f"journal of {value}"
+        if self.source == "from_workloads":
+            return f"logs of {', '.join(value)}"
         return ", ".join(value) if self.source == "paths" else f"command {value[0]}"
 
     def look(self, deadline: Deadline) -> Seen:
         """Read what is new and judge all of it."""
-        lacking = {"paths": self._read_files, "journal": self._read_journal, "command": self._read_command}[
-            self.source
-        ](deadline)
+        lacking = {
+            "paths": self._read_files,
+            "journal": self._read_journal,
+            "command": self._read_command,
+            "from_workloads": self._read_workloads,
+        }[self.source](deadline)
         tallies = self.tallies.values()
         lines, matched = sum(one.lines for one in tallies), sum(one.matched for one in tallies)
         for one in tallies:
@@ -166,6 +175,32 @@ class LogProbe(Probe):
         for name, text in (("stdout", finished.stdout), ("stderr", finished.stderr)):
             tally.add_block(name, text.encode().split(b"\n"), self.time_of)
         return []
+
+    def _read_workloads(self, deadline: Deadline) -> list[Answer]:
+        """Read what the platforms return anew each time; each workload must speak, or nothing is known of it."""
+        assert self.context.read_logs is not None
+        told = self.context.read_logs(self.options["from_workloads"], iso(self.begin) or "")
+        self.tallies.clear()
+        lacking = []
+        for workload, lines in told.items():
+            if lines is None:
+                continue
+            tally = self._tally(workload)
+            tally.add_block(workload, [line.encode() for line in lines], self.time_of)
+            if not tally.lines:
+                lacking.append(Answer(UNKNOWN, f"no line of {workload} was read: this silence proves nothing"))
+            elif self.alive_pattern is not None and not tally.alive:
+                lacking.append(Answer(UNKNOWN, f"no line of {workload} matches alive_pattern"))
+        return lacking
+
+    def _know_workloads(self) -> None:
+        if self.context.read_logs is None or not self.context.workloads:
+            raise self.bad("no workloads are given", hint="Name them in the option workloads of the call.")
+        for name in self.options["from_workloads"]:
+            if name not in self.context.workloads:
+                raise self.bad(
+                    f"there is no workload '{name}'", hint=f"Known are: {', '.join(self.context.workloads)}."
+                )
 
     def _time_of_bytes(self, line: bytes) -> float | None:
         return self.time_of(line.decode("utf-8", "replace"))

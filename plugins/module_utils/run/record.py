@@ -48,12 +48,13 @@ class Chain:
 
 
 def new_run_id(scenario: str) -> str:
-    """Return a name for a run, e.g. ``20261123T103000.123Z-rollback-1f2e``.
+    """Return a name for a run, e.g. ``20261123T103000123Z-rollback-1f2e``.
 
-    Names sort as the runs began, those of one second too: history and the takeover of a dead run read them so.
+    Names sort as the runs began, those of one second too: history and the takeover of a dead run read them so. There
+    are only letters, digits and dashes in them, so that a canary named after its run is a slug as well.
     """
     now = datetime.now(timezone.utc)
-    moment = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
+    moment = f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z"
     word = "".join(char if char.isalnum() and char.isascii() else "-" for char in scenario.lower()).strip("-") or "run"
     return f"{moment}-{word}-{os.urandom(2).hex()}"
 

@@ -120,6 +120,7 @@ def _context(params: Mapping[str, Any]) -> Context:
         context.workloads = list(platforms)
         context.may_be_stopped = [name for name, one in platforms.items() if one.may_be_stopped]
         context.read_instances = partial(_read_instances, platforms)
+        context.read_logs = partial(_read_logs, platforms)
         context.execute_in = partial(_execute_in, platforms)
     return context
 
@@ -149,6 +150,20 @@ def _read_instances(platforms: Mapping[str, Platform], flags: Sequence[str]) -> 
     if errors:
         raise joined(errors)
     return [reading for name in platforms for reading in read[name]]
+
+
+def _read_logs(platforms: Mapping[str, Platform], names: Sequence[str], since: str) -> dict[str, list[str] | None]:
+    """Return what each of these workloads has logged since then (``probes.base.ReadLogs``)."""
+
+    def of_one(name: str) -> list[str] | None:
+        one = platforms[name]
+        lines = one.logs(since)
+        return None if not lines and one.may_be_stopped and not one.instances() else lines
+
+    read, errors = for_each(names, of_one)
+    if errors:
+        raise joined(errors)
+    return read
 
 
 def _execute_in(platforms: Mapping[str, Platform], name: str, argv: Sequence[str], deadline: Deadline) -> Finished:

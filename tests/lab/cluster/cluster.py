@@ -70,6 +70,11 @@ class Cluster:
         return network.addresses(self._index())[0]
 
     @property
+    def pods(self) -> str:
+        """The subnet of the pods, which this machine sees them come from. Raises LabError when it isn't up."""
+        return network.pods(self._index())
+
+    @property
     def running(self) -> bool:
         """Whether its first process lives."""
         return groups.init_of(self.name) is not None
@@ -135,15 +140,26 @@ class Cluster:
 
         Raises OSError (HTTPError among them) when it answers an error or not at all.
         """
+        with self.open(path, user, timeout) as answer:
+            text = answer.read().decode()
+        return json.loads(text) if text.startswith("{") else text
+
+    def open(self, path: str, user: str = "admin", timeout: float = 2) -> Any:
+        """Return the API's answer to GET as a stream, for what it tells bit by bit; to be closed.
+
+        Raises OSError as get() does, in reading too when nothing comes for so many seconds.
+        """
         config = json.loads(self.kubeconfig_of(user).read_text())
         headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}"}
         context = ssl.create_default_context(cafile=str(self.folder / "pki/ca.crt"))
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
-        with opener.open(urllib.request.Request(self.server + path, headers=headers), timeout=timeout) as answer:
-            text = answer.read().decode()
-        return json.loads(text) if text.startswith("{") else text
+        return opener.open(urllib.request.Request(self.server + path, headers=headers), timeout=timeout)
+
+    def kubectl(self, *words: str) -> str:
+        """Run kubectl as admin and return its output. Raises LabError when it fails."""
+        return machine.call([str(build.program("kubectl")), "--kubeconfig", str(self.kubeconfig), *words])
 
     def run(self, argv: list[str], timeout: float = 60) -> str:
         """Run a command of the machine in the cluster's namespaces and return its output; for looking around.

@@ -6,14 +6,15 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline import Deadline
-from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import InvalidInput
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import CommandFailed, InvalidInput
+from ansible_collections.dualwrite.rollback.plugins.module_utils.probes.base import Context
 from ansible_collections.dualwrite.rollback.plugins.module_utils.probes.log import journal_entries
 
 from .conftest import absent, add, line, stamp
@@ -169,12 +170,110 @@ def test_a_command_that_fails_is_an_error(ask: Callable[..., Any]) -> None:
     assert seen.detail.endswith("ended with 1: no such container")
 
 
+# -- the workloads' own ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(context: Context) -> dict[str, Any]:
+    """Fill with lines by workload: what the platforms (which have tests of their own) return next; None: not running.
+
+    Under "since" stands the time that was asked for last.
+    """
+    found: dict[str, Any] = {}
+
+    def read(names: Sequence[str], since: str) -> dict[str, list[str] | None]:
+        found["since"] = since
+        return {name: found[name] for name in names}
+
+    context.workloads = ["web", "worker"]
+    context.read_logs = read
+    return found
+
+
+@pytest.fixture
+def follow_workloads(follow: Callable[..., Any]) -> Callable[..., Any]:
+    """Follow the logs of both workloads, as ``follow`` does a file."""
+    return lambda **options: follow(paths=None, from_workloads=["web", "worker"], **options)
+
+
+def lines(*made: str) -> list[str]:
+    return [one.rstrip("\n") for one in made]
+
+
+def test_workloads_that_speak_of_other_things_are_quiet(
+    follow_workloads: Callable[..., Any], told: dict[str, Any]
+) -> None:
+    told["web"] = lines(line("dual_write", 20), line("served", 5), line("served", 1))
+    told["worker"] = lines(line("heartbeat", 2))
+    ask = follow_workloads()
+    for _look in range(2):
+        seen = ask()
+        assert (seen.answer, seen.value["lines"], seen.where) == ("pass", 3, "logs of web, worker")
+    told["worker"] += lines(line("dual_write", 1))
+    seen = ask()
+    assert (seen.answer, seen.extra["final"]) == ("fail", True)
+    assert [one["matched"] for one in seen.extra["sources"].values()] == [0, 1]
+
+
+def test_a_workload_that_says_nothing_is_unknown(follow_workloads: Callable[..., Any], told: dict[str, Any]) -> None:
+    told.update(web=lines(line("served", 1)), worker=[])
+    seen = follow_workloads()()
+    assert (seen.answer, "no line of worker was read" in seen.detail) == ("unknown", True)
+    told["worker"] = lines(line("heartbeat", 60))
+    assert follow_workloads()().answer == "unknown"
+    told["worker"] = lines("served, at some time")
+    assert follow_workloads()().answer == "unknown"
+
+
+def test_every_workload_must_show_life(follow_workloads: Callable[..., Any], told: dict[str, Any]) -> None:
+    told.update(web=lines(line("served", 1)), worker=lines(line("started", 1)))
+    ask = follow_workloads(alive_pattern="served|heartbeat")
+    seen = ask()
+    assert (seen.answer, "no line of worker matches alive_pattern" in seen.detail) == ("unknown", True)
+    told["worker"] += lines(line("heartbeat", 1))
+    assert ask().answer == "pass"
+
+
+def test_a_workload_that_need_not_run_is_left_out_but_not_all(
+    follow_workloads: Callable[..., Any], told: dict[str, Any]
+) -> None:
+    told.update(web=lines(line("served", 1)), worker=None)
+    assert follow_workloads()().answer == "pass"
+    told["web"] = None
+    assert follow_workloads()().answer == "unknown"
+
+
+def test_history_of_workloads_is_asked_for(follow_workloads: Callable[..., Any], told: dict[str, Any]) -> None:
+    told.update(web=lines(line("dual_write", 20), line("served", 1)), worker=lines(line("heartbeat", 1)))
+    seen = follow_workloads(history=30, since=stamp(10))()
+    assert told["since"] < stamp(39)
+    assert (seen.answer, sum(count for _second, count in seen.extra["series"]["web"])) == ("pass", 1)
+
+
+def test_logs_that_can_not_be_read_are_an_error(follow_workloads: Callable[..., Any], context: Context) -> None:
+    def refuse(names: Sequence[str], since: str) -> dict[str, list[str] | None]:
+        raise CommandFailed("the pod's log can't be read", where="workload 'web'")
+
+    context.workloads, context.read_logs = ["web", "worker"], refuse
+    seen = follow_workloads()()
+    assert (seen.answer, seen.where, seen.detail) == ("error", "workload 'web'", "the pod's log can't be read")
+
+
+def test_logs_of_workloads_need_workloads(build: Callable[..., Any], told: dict[str, Any], context: Context) -> None:
+    with pytest.raises(InvalidInput, match="there is no workload 'beat'. Known are: web, worker"):
+        build("log", pattern="x", from_workloads=["web", "beat"])
+    context.read_logs = None
+    with pytest.raises(InvalidInput, match="no workloads are given. Name them in the option workloads of the call"):
+        build("log", pattern="x", from_workloads=["web"])
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"paths": ["/x"]}, "needs the option 'pattern'"),
-        ({"pattern": "x"}, "needs one source and has none"),
+        ({"pattern": "x"}, "needs one source and has none. Give paths, journal, command or from_workloads"),
         ({"pattern": "x", "paths": ["/x"], "journal": "u"}, "needs one source and has paths and journal"),
+        ({"pattern": "x", "from_workloads": []}, "needs one source and has none"),
         ({"pattern": "(", "paths": ["/x"]}, "pattern is no regular expression"),
         ({"pattern": "x", "paths": ["/x"], "alive_pattern": "["}, "alive_pattern is no regular expression"),
         ({"pattern": "x", "paths": ["/x"], "since": "yesterday"}, "since is 'yesterday', which is no ISO 8601 time"),

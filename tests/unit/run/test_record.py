@@ -219,7 +219,7 @@ def test_a_write_that_fails_half_way_leaves_the_record_whole(tmp_path):
 def test_run_ids_sort_by_time_and_name_the_scenario():
     run_id = new_run_id("rollback dual_write")
     stamp, rest = run_id.split("-", 1)
-    assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z", stamp)
+    assert re.fullmatch(r"\d{8}T\d{9}Z", stamp)
     assert rest.startswith("rollback-dual-write-")
     assert len(rest.rsplit("-", 1)[1]) == 4
 

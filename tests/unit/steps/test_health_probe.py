@@ -248,6 +248,19 @@ def test_a_process_without_the_flag_and_none_at_all_are_unknown(workload: Any) -
     assert "'process' is unknown (web): no instance of web runs" in failed(given)[0]
 
 
+def test_the_workloads_own_logs(workload: Any, log: Path) -> None:
+    web = workload({"MY_FLAG": "off"})
+    own = {"name": "own", "kind": "log", "from_workloads": ["web"], "pattern": "dual_write"}
+    given = params([own], workloads=[web], since=stamp(60), timeout=0.2)
+    assert "'own' can't be answered (workload 'web'): the option 'log_file' is missing" in failed(given)[0]
+    web["options"]["log_file"] = str(log)
+    assert health_probe(given)["evidence"][0]["value"]["lines"] == 1
+    log.write_text("")
+    assert "'own' is unknown (logs of web): no line of web was read" in failed(given)[0]
+    web["options"]["may_be_stopped"] = True
+    assert "'own' is unknown" in failed(given)[0], "it runs, so it has to speak"
+
+
 def test_words_of_the_application(workload: Any) -> None:
     web = workload({"MY_FLAG": "nein"})
     words = {"true": ["ja"], "false": ["nein"]}
