@@ -18,13 +18,13 @@ from ..core.errors import InvalidInput, NotFound, Refused, RollbackError
 from ..core.parallel import for_each
 from ..core.process import Finished
 from ..core.redact import HIDDEN
-from . import kubernetes_managers, kubernetes_plan, kubernetes_rights, kubernetes_scale, kubernetes_unlisted
-from . import kubernetes_ready as ready
+from . import kubernetes_guard as guard
+from . import kubernetes_plan, kubernetes_rights, kubernetes_scale, kubernetes_unlisted
 from .base import Carrier, Change, Declared, Instance, Platform, Stopped
 from .kubernetes_api import connect
 from .kubernetes_change import Changes, shown
 from .kubernetes_env import SECRET
-from .kubernetes_jobs import CronJob
+from .kubernetes_jobs import Scheduled
 from .kubernetes_namespace import Data, version_of
 from .kubernetes_objects import KINDS, Object, roll_of
 from .kubernetes_plan import DataEdit
@@ -114,7 +114,7 @@ class KubernetesPlatform(Platform):
         """Return the objects, looked for once; raises NotFound when there is none."""
         if not self._targets:
             version = version_of(self.api, self.kind)
-            made = Target if self.kind.rolls else CronJob
+            made = Target if self.kind.rolls else Scheduled
             names = [self.object_name] if self.object_name else self._found(version)
             self._targets = {name: made(self.api, self.kind, version, self.namespace, name) for name in names if name}
         return list(self._targets.values())
@@ -200,9 +200,10 @@ class KubernetesPlatform(Platform):
         self._notes = []
         for target in self.targets():
             if edits[target.name]:
-                self._require_rollable(target)
-                self._require_ours(target, edits[target.name])
-                self._note_managers(target, edits[target.name])
+                thing, listed = self._things[target.name], edits[target.name]
+                guard.require_rollable(target, thing, roll_over=self.roll_over)
+                guard.require_ours(target, listed, self._listed, self.shared_with)
+                self._notes += guard.managers_told(target, thing, listed)
         former = {name: roll_of(self.kind.pod_template(thing)) for name, thing in self._things.items()}
         return [
             change
@@ -214,51 +215,6 @@ class KubernetesPlatform(Platform):
         changes = self._changes(target)
         thing = self._things.get(target.name) or target.get()
         return changes.edits(thing, flags, self._known, changes.data()) if flags else []
-
-    def _require_rollable(self, target: Target) -> None:
-        if not self.kind.rolls:
-            return
-        thing = self._things[target.name]
-        why = ready.never_rolls(self.kind, thing)
-        if why:
-            raise Refused(f"{why}; nothing was changed", where=target.where, hint="Change that first.")
-        others = ready.under_way(self.kind, thing)
-        if others and not ready.ours(self.kind, thing) and not self.roll_over:
-            raise Refused(
-                f"somebody else's roll is under way: {others}; nothing was changed",
-                where=target.where,
-                hint=f"Wait for it, undo it (kubectl rollout undo {self.kind.name.lower()}/{target.name} "
-                f"-n {self.namespace}), or say roll_over: true.",
-            )
-
-    def _require_ours(self, target: Target, edits: Sequence[Any]) -> None:
-        """Raise Refused when an object that is not listed takes its value from a place to be edited."""
-        data = Data(self.api, self.namespace)
-        for edit in edits:
-            if not isinstance(edit, DataEdit):
-                continue
-            place = (edit.kind, edit.name, edit.key)
-            found = kubernetes_unlisted.sharing(self.api, self.namespace, place, edit.flag, self._listed, data)
-            others = [f"{kind} {name}" for kind, name in found if name not in self.shared_with]
-            if others:
-                raise Refused(
-                    f"{edit.flag} comes from {edit.kind} {edit.name}, which {', '.join(others)} takes it from too and "
-                    "which would change with it; nothing was changed",
-                    where=target.where,
-                    hint=f"List {', '.join(others)} as a workload too, or allow it by shared_with.",
-                )
-
-    def _note_managers(self, target: Target, edits: Sequence[Any]) -> None:
-        thing = self._things[target.name]
-        if any(not isinstance(one, DataEdit) for one in edits):
-            who = [*kubernetes_managers.managers(thing), *kubernetes_managers.appliers(thing, "f:env")]
-            self._notes += kubernetes_managers.warnings(target.where, who, "values")
-        data = Data(self.api, self.namespace)
-        for one in edits:
-            found = data(one.kind, one.name) if isinstance(one, DataEdit) else None
-            if found:
-                who = [*kubernetes_managers.managers(found), *kubernetes_managers.appliers(found, f"f:{one.key}")]
-                self._notes += kubernetes_managers.warnings(f"{one.kind} {self.namespace}/{one.name}", who, "values")
 
     def notes(self) -> list[str]:
         """Return who else keeps what was changed."""
@@ -377,7 +333,7 @@ class KubernetesPlatform(Platform):
         return ROLL
 
     def _roll(self, target: Target, deadline: Deadline, lacking: Sequence[Object], *, resumed: bool) -> None:
-        if isinstance(target, CronJob):
+        if isinstance(target, Scheduled):
             target.await_end(deadline, {str(pod["metadata"]["uid"]) for pod in lacking})
             return
         now = roll_of(self.kind.pod_template(target.get(deadline)))
@@ -396,29 +352,20 @@ class KubernetesPlatform(Platform):
         """Make the objects have no pods; what ran is remembered on each of them."""
         kubernetes_rights.require(self.api, self.namespace, kubernetes_rights.to_change(self.kind))
         state = self._each(lambda target: kubernetes_scale.stop(target, deadline))
-        return Stopped(self.name, {"running": not all(map(kubernetes_scale.rests, state.values())), "scale": state})
+        return Stopped(self.name, kubernetes_scale.together(state))
 
     def remembered(self) -> Stopped | None:
         """Return what is remembered on the objects."""
         found = self._each(lambda target: kubernetes_scale.remembered(target.get()))
         state = {name: one for name, one in found.items() if one is not None}
-        if not state:
-            return None
-        return Stopped(self.name, {"running": not all(map(kubernetes_scale.rests, state.values())), "scale": state})
+        return Stopped(self.name, kubernetes_scale.together(state)) if state else None
 
     def start(self, stopped: Stopped, deadline: Deadline) -> None:
         """Make the objects run what they ran."""
         kubernetes_rights.require(self.api, self.namespace, kubernetes_rights.to_change(self.kind))
-        scale: Mapping[str, Any] = stopped.state.get("scale") or {}
-        usual: dict[str, dict[str, Any]] = {
-            "StatefulSet": {"replicas": 1},
-            "Deployment": {"replicas": 1},
-            "DaemonSet": {"stopped": False},
-        }
-        other = usual.get(self.kind.name, {"suspend": False}) if stopped.state.get("running") else {}
 
         def begin(target: Target) -> None:
-            state: Mapping[str, Any] = scale.get(target.name) or other or kubernetes_scale.runs(target, target.get())
+            state = kubernetes_scale.of(stopped.state, target)
             kubernetes_scale.start(target, state, deadline, self.wait_timeout, self.stable_for)
 
         self._each(begin)

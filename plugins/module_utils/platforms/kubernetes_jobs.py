@@ -16,7 +16,7 @@ from .kubernetes_pods import alive
 from .kubernetes_roll import LOOK, Target
 
 
-class CronJob(Target):
+class Scheduled(Target):
     """A CronJob and the pods of its running Jobs."""
 
     def pods(self, thing: Mapping[str, Any]) -> list[Object]:

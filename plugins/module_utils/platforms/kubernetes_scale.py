@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.deadline import Deadline, wait_until
 from ..core.errors import DeadlinePassed, Refused
-from .kubernetes_jobs import CronJob
+from .kubernetes_jobs import Scheduled
 from .kubernetes_managers import scalers
 from .kubernetes_objects import NOWHERE, SCALE, Object, annotations_of, escaped, set_annotation, unchanged
 from .kubernetes_pods import alive
@@ -40,6 +40,22 @@ def runs(target: Target, thing: Mapping[str, Any]) -> State:
 def rests(state: Mapping[str, Any]) -> bool:
     """Return whether an object that runs this has no pods."""
     return bool(state.get("suspend") or state.get("stopped") or state.get("replicas") == 0)
+
+
+def together(states: Mapping[str, Mapping[str, Any]]) -> State:
+    """Return what several objects run as one state: whether any runs, and what each does."""
+    return {"running": not all(map(rests, states.values())), "scale": dict(states)}
+
+
+def of(state: Mapping[str, Any], target: Target) -> Mapping[str, Any]:
+    """Return what an object ran by such a state; where it is not told, one pod, or what the object says of itself."""
+    told: Mapping[str, Mapping[str, Any]] = state.get("scale") or {}
+    if target.name in told:
+        return told[target.name]
+    now = runs(target, target.get())
+    if not state.get("running") or not rests(now):
+        return now
+    return {"CronJob": {"suspend": False}, "DaemonSet": {"stopped": False}}.get(target.kind.name) or {"replicas": 1}
 
 
 def remembered(thing: Mapping[str, Any]) -> State | None:
@@ -110,7 +126,7 @@ def start(target: Target, state: Mapping[str, Any], deadline: Deadline, patience
     target.change(operations, deadline)
     for name in _of_keda(target):
         _pause(target, name, deadline, paused=False)
-    if not isinstance(target, CronJob) and not rests(state):
+    if not isinstance(target, Scheduled) and not rests(state):
         target.wait(deadline, patience, stable)
 
 

@@ -225,7 +225,7 @@ class FlagChange:
             return self._gone(name, "no instance runs any more")
         others = reading.others(self.wanted, self.words)
         if not others:
-            return None
+            return self._set_back(name, reading)
         told = [f"{one.name} still holds {flag}={'(missing)' if raw is None else raw}" for one, flag, raw in others]
         more = f" and {len(told) - 5} more" if len(told) > 5 else ""
         count = len({one.id for one, *dummy in others})
@@ -234,6 +234,18 @@ class FlagChange:
             where=f"workload '{name}'",
             hint="The flags stay declared; restart the workload, or end these instances.",
         )
+
+    def _set_back(self, name: str, reading: Reading) -> RollbackError | None:
+        """Return the error for a value that somebody else has declared again since we wrote ours."""
+        for flag, value in self.wanted.items():
+            declared = reading.declared[flag]
+            if self.words.read(declared.value) is not value:
+                return VerificationFailed(
+                    f"{flag} was set back by somebody else: {declared.source} declares {declared.value} again",
+                    where=f"workload '{name}'",
+                    hint="Stop what brings the old value back (a deployment, GitOps), then run the same command again.",
+                )
+        return None
 
     def _take_back_what_did_not_start(self) -> None:
         failed = [name for name, error in self.errors.items() if isinstance(error, CommandFailed)]

@@ -22,7 +22,7 @@ NEVER_WRITTEN = {
     r"desired[-_ ](state|value|flag)": "declared",
     r"actual[-_ ](state|value|flag)": "effective",
     r"health[-_ ]?checks?\b": "probe",
-    r"(?<![.\w/-])replicas?\b(?!:)": "instance",
+    r"(?<![.\w/\"-])replicas?\b(?![:\"])": "instance",  # as a field of an object of Kubernetes it is theirs
     r"(?<!volume )(?<!vm )snapshots?\b": "baseline or backup",
 }
 # What we name nothing of our own: a part of a snake_case or CamelCase name -> the word that we use.

@@ -1,0 +1,293 @@
+"""The literal command against the application in a real Kubernetes cluster, with the rights of its page, and users."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.lab.cluster import Cluster, unavailable
+from tests.lab.cluster.app import FLAGS, NAMESPACE, WEB, WORKER, ClusterApp, up
+from tests.lab.lab import BREAK, LAST_DUAL_WRITE
+from tests.lab.postgres import DATABASE, USER
+from tests.lab.traffic import Traffic, read, summary
+from tests.lab.waiting import wait_until
+from tests.support.measure import FLAG, LEGACY, MAP, VNEXT, figures, secrets_of
+from tests.support.play import ROOT, Ended, call, environ
+
+HOST = "staging-cluster"
+STRICT, BLOCKED = "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE", "TEAM_VNEXT_LEGACY_WRITE_BLOCKED"
+RIGHTS = ROOT / "docs" / "kubernetes_rbac.md"
+#: prints what every other process in a container holds for the three flags
+HOLDERS = """
+import os, pathlib
+for one in pathlib.Path("/proc").glob("[0-9]*/environ"):
+    if one.parent.name != str(os.getpid()):
+        held = dict(pair.split("=", 1) for pair in one.read_text().split("\\0") if "=" in pair)
+        print(",".join(held.get(flag, "-") for flag in %r))
+"""
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterApp]:
+    """The application, which dual-writes; where there can be no cluster, the reason is printed (in CI: a failure)."""
+    reason = unavailable()
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with contextlib.ExitStack() as undo:
+        cluster = Cluster(f"it-{os.getpid()}")
+        undo.callback(cluster.down)
+        cluster.up()
+        made = up(cluster, tmp_path_factory.mktemp("deltacrown"))
+        undo.callback(made.down)
+        bind(made)
+        yield made
+
+
+def bind(app: ClusterApp) -> None:
+    """Give the user rollback the Role of the documentation's page, and nothing else."""
+    found = re.search(r"^```yaml\n(.*?)^```$", RIGHTS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert found, f"{RIGHTS} has no block of YAML"
+    items = []
+    for role in [one for one in yaml.safe_load_all(found[1]) if one["kind"] == "Role"]:
+        name = role["metadata"]["name"]
+        role["metadata"] = {"name": name, "namespace": NAMESPACE}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "rollback"}
+        binding = {"kind": "RoleBinding", "metadata": role["metadata"], "subjects": [subject], "roleRef": reference}
+        items += [role, {"apiVersion": role["apiVersion"], **binding}]
+    assert items, f"the first block of YAML of {RIGHTS} has no Role"
+    given = app.folder / "rights.json"
+    given.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    app.kubectl("apply", "--filename", str(given))
+
+
+@pytest.fixture(scope="module")
+def users(app: ClusterApp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Traffic for the whole module; the path of its log."""
+    log = tmp_path_factory.mktemp("users") / "traffic.jsonl"
+    with Traffic("127.0.0.1", app.port, app.token_file.read_text().strip(), log, rate=20):
+        wait_until(lambda: app.count(MAP) >= 10, "ten dual writes")
+        yield log
+
+
+@pytest.fixture(scope="module")
+def run(clone: Path, app: ClusterApp, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run a playbook as an operator does; further variables say where the application of this test is."""
+    variables: dict[str, Any] = {
+        "deltacrown_kubeconfig": str(app.cluster.kubeconfig_of("rollback")),
+        "deltacrown_url": app.url,
+        "deltacrown_token_file": str(app.token_file),
+        "dualwrite_lock_folder": str(tmp_path_factory.mktemp("lock")),
+        "dualwrite_database": {
+            "login_host": str(app.postgres.socket_dir),
+            "login_port": app.postgres.port,
+            "login_user": USER,
+            "login_db": DATABASE,
+            "passfile": str(app.password_file),
+            "ssl_mode": "disable",
+        },
+    }
+    given = tmp_path_factory.mktemp("given") / "variables.json"
+    given.write_text(json.dumps(variables))
+
+    def playbook(name: str = "rollback_dual_write", *more: str, **env: str) -> Ended:
+        argv = ["ansible-playbook", f"{name}.yml", "-i", "staging-kubernetes", "-e", f"@{given}", *more]
+        return call(argv, clone / "reports", environ(**env), cwd=clone / "playbooks")
+
+    return playbook
+
+
+def looked_at(app: ClusterApp) -> dict[str, Any]:
+    """Return what a run could change: the ConfigMap, and of each Deployment the revision and the pods."""
+    flags = json.loads(app.kubectl("get", "configmap", FLAGS, "--output", "json"))
+    told = {"data": flags["data"], "marks": [flags["metadata"].get(one) for one in ("labels", "annotations")]}
+    for name in (WEB, WORKER):
+        thing = json.loads(app.kubectl("get", "deployment", name, "--output", "json"))
+        told[name] = {"revision": int(thing["metadata"]["annotations"]["deployment.kubernetes.io/revision"])}
+        told[name]["instances"] = thing["spec"]["replicas"]
+        told[name]["pods"] = app.pods(name)
+    return told
+
+
+def holders(app: ClusterApp, name: str) -> list[str]:
+    """Return what every process in a Deployment's pods holds for the three flags, told from inside."""
+    script = HOLDERS % ((FLAG, STRICT, BLOCKED),)
+    return [
+        line
+        for pod in sorted(app.running(name))
+        for line in app.kubectl("exec", pod, "--", "python3", "-c", script).split()
+    ]
+
+
+@pytest.fixture(scope="module")
+def before(app: ClusterApp, users: Path) -> dict[str, Any]:
+    """What the cluster tells while the application dual-writes."""
+    return looked_at(app)
+
+
+@pytest.fixture(scope="module")
+def checked(before: dict[str, Any], run: Run) -> Ended:
+    """The command in check mode."""
+    return run("rollback_dual_write", "--check", "--diff")
+
+
+@pytest.fixture(scope="module")
+def unchanged(checked: Ended, app: ClusterApp) -> dict[str, Any]:
+    """What the cluster tells after check mode."""
+    return looked_at(app)
+
+
+@pytest.fixture(scope="module")
+def first(unchanged: dict[str, Any], run: Run) -> Ended:
+    """The literal command, under traffic, while the application dual-writes."""
+    return run()
+
+
+# --- scenario 1 -----------------------------------------------------------------------------------------------------
+
+
+def test_check_mode_shows_the_line_and_changes_nothing(
+    before: dict[str, Any], checked: Ended, unchanged: dict[str, Any]
+) -> None:
+    assert checked.rc == 0, checked.text
+    shown = [line for line in checked.lines() if re.match(r"[+-](?!-- |\+\+ )", line)]
+    assert {line[0] for line in shown if FLAG in line} == {"-", "+"}, checked.text
+    assert [line for line in shown if FLAG not in line] == []
+    assert unchanged == before
+
+
+def test_the_literal_command_switches_every_process_of_both_deployments(app: ClusterApp, first: Ended) -> None:
+    assert first.rc == 0, first.text
+    web, worker = holders(app, WEB), holders(app, WORKER)
+    assert (len(web), {*web, *worker}, len(worker)) == (6, {"false,false,false"}, 1), "two pods of a leader and two"
+    assert first.closed()["hosts"] == {HOST: "done"}
+    last = app.sql(LAST_DUAL_WRITE)[0][0].astimezone(UTC)
+    flag = first.phase("flag")
+    assert last < datetime.fromisoformat(flag["roll_ended"])
+    figures(
+        the_whole_command=first.took,
+        last_dual_write=max(0.0, (last - first.called).total_seconds()),
+        roll=flag["timings"]["roll"],
+        verified=first.phase("verify")["summary"],
+    )
+
+
+def test_each_deployment_was_rolled_once_and_one_key_was_edited(
+    app: ClusterApp, before: dict[str, Any], first: Ended
+) -> None:
+    after = looked_at(app)
+    assert after["data"] == {**before["data"], FLAG: "false"}
+    assert after["marks"] == before["marks"]
+    for name in (WEB, WORKER):
+        assert after[name]["revision"] == before[name]["revision"] + 1
+        assert after[name]["instances"] == before[name]["instances"] == len(after[name]["pods"])
+        assert not set(after[name]["pods"]) & set(before[name]["pods"])
+
+
+def test_nothing_dual_writes_any_more_and_no_request_failed(app: ClusterApp, users: Path, first: Ended) -> None:
+    written, teams = [app.count(table) for table in (LEGACY, MAP)], app.count(VNEXT)
+    wait_until(lambda: app.count(VNEXT) >= teams + 10, "ten more teams of the traffic")
+    assert [app.count(table) for table in (LEGACY, MAP)] == written
+    seen = summary(line for line in read(users) if line["time"] >= first.called.isoformat())
+    assert (seen["failed"], seen["errors"]) == (0, [])
+    figures(requests=seen["sent"], failed=seen["failed"], p95=f"{seen['p95_ms']:.0f} ms")
+
+
+def test_the_logs_of_the_pods_are_part_of_the_evidence(first: Ended) -> None:
+    evidence = {one["probe"]: one for one in first.phase("verify")["evidence"]}
+    for name in ("web", "worker"):
+        one = evidence[f"no dual-write in the {name} log"]
+        assert (one["answer"], one["where"], one["value"]["matched"]) == ("pass", f"logs of {name}", 0)
+        assert one["value"]["lines"] > 0
+
+
+def test_no_secret_is_told(app: ClusterApp, first: Ended) -> None:
+    told = first.text + "".join(path.read_text() for path in first.run_folder.iterdir() if path.is_file())
+    token = json.loads(app.cluster.kubeconfig_of("rollback").read_text())["users"][0]["user"]["token"]
+    assert [one for one in [token, *secrets_of(app.secrets_file.read_text())] if one in told] == []
+
+
+def test_the_same_command_again_changes_nothing(app: ClusterApp, first: Ended, run: Run) -> None:
+    standing = looked_at(app)
+    ended = run(ANSIBLE_STDOUT_CALLBACK="ansible.builtin.default")
+    assert ended.rc == 0, ended.text
+    assert ended.recap()[HOST]["changed"] == 0
+    assert looked_at(app) == standing
+    figures(the_same_command_again=ended.took)
+
+
+def test_status_shows_every_flag_of_both_workloads(first: Ended, run: Run) -> None:
+    ended = run("status")
+    assert ended.rc == 0, ended.text
+    rows = [line.split() for line in ended.lines() if line.startswith(f"{HOST} ")]
+    assert [(row[1], row[2], " ".join(row[3:])) for row in rows] == [
+        (name, flag, f"false false x {number}")
+        for name, number in (("web", 6), ("worker", 1))
+        for flag in (FLAG, STRICT, BLOCKED)
+    ]
+    figures(status=ended.took)
+
+
+# --- scenarios 2 and 5 ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def strict(app: ClusterApp, first: Ended) -> dict[str, Any]:
+    """What the cluster tells when the application dual-writes strictly again, as a deployment would have it."""
+    data = {"data": {FLAG: "true", STRICT: "true", BLOCKED: "false"}}
+    app.kubectl("patch", "configmap", FLAGS, "--patch", json.dumps(data))
+    app.kubectl("rollout", "restart", f"deployment/{WEB}", f"deployment/{WORKER}")
+    for name in (WEB, WORKER):
+        app.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+    told = looked_at(app)
+    new = {*told[WEB]["pods"], *told[WORKER]["pods"]}
+    wait_until(lambda: app.running(WEB) | app.running(WORKER) == new, "the pods of before to end", 30)
+    return told
+
+
+def test_without_strict_mode_a_failing_legacy_side_is_logged_and_costs_no_request(
+    app: ClusterApp, users: Path, strict: dict[str, Any], run: Run
+) -> None:
+    app.sql(BREAK)
+    try:
+        assert app.request("POST", "/api/vnext/teams/create/", {"name": "while strict"}) == 500
+        ended = run("disable_strict_mode", "-e", "dualwrite_hold=1")
+        assert ended.rc == 0, ended.text
+        assert {*holders(app, WEB), *holders(app, WORKER)} == {"true,false,false"}
+        assert app.request("POST", "/api/vnext/teams/create/", {"name": "no longer strict"}) == 201
+        logged = "".join(app.kubectl("logs", pod) for pod in app.pods(WEB))
+        assert re.search(r'"event": "dual_write_failed".*"slug": "no-longer-strict"', logged)
+        after = ended.phase("flag")["roll_ended"].replace("Z", "+00:00")
+        wait_until(lambda: len([one for one in read(users) if one["time"] >= after]) > 20, "more traffic")
+        assert summary(one for one in read(users) if one["time"] >= after)["failed"] == 0
+    finally:
+        app.sql("DROP TRIGGER IF EXISTS lab_refuse ON teams_team")
+    assert [looked_at(app)[name]["revision"] - strict[name]["revision"] for name in (WEB, WORKER)] == [1, 1]
+    figures(disable_strict_mode=ended.took)
+
+
+def test_blocked_legacy_writes_are_refused_and_vnext_works_in_one_roll(
+    app: ClusterApp, strict: dict[str, Any], run: Run
+) -> None:
+    standing = looked_at(app)
+    assert app.request("POST", "/api/legacy/teams/create/", {"name": "before the block"}) == 201
+    ended = run("block_legacy_writes", "-e", "dualwrite_hold=1")
+    assert ended.rc == 0, ended.text
+    assert {one.partition(",")[0] + one.rpartition(",")[2] for one in holders(app, WEB)} == {"falsetrue"}
+    assert app.request("POST", "/api/legacy/teams/create/", {"name": "after the block"}) == 409
+    assert app.request("POST", "/api/vnext/teams/create/", {"name": "after the block"}) == 201
+    assert [looked_at(app)[name]["revision"] - standing[name]["revision"] for name in (WEB, WORKER)] == [1, 1]
+    figures(block_legacy_writes=ended.took)
