@@ -16,22 +16,11 @@ from tests.lab.docker.app import ComposeApp, up
 from tests.lab.postgres import DATABASE, USER
 from tests.lab.traffic import Traffic, read, summary
 from tests.lab.waiting import wait_until
+from tests.support.containers import holders
 from tests.support.measure import FLAG, LEGACY, MAP, VNEXT, figures, secrets_of
 from tests.support.play import Ended, call, command, environ
 
 HOST = "staging-docker-1"
-#: prints what every other process in a container holds for the flag
-HOLDERS = """
-import os, pathlib
-for one in pathlib.Path("/proc").glob("[0-9]*/environ"):
-    try:
-        text = one.read_text()
-    except OSError:
-        continue  # it has ended, or is the engine's own and only becomes the health command
-    if one.parent.name != str(os.getpid()):
-        held = dict(pair.split("=", 1) for pair in text.split("\\0") if "=" in pair)
-        print(held.get("{flag}"))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +62,6 @@ def count(app: ComposeApp, table: str) -> int:
     with app.postgres.connect() as link, link.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {table}")
         return int(cursor.fetchone()[0])
-
-
-def holders(app: ComposeApp, service: str) -> list[str]:
-    """Return what every process in a service's containers holds for the flag, told from inside."""
-    script = HOLDERS.format(flag=FLAG)
-    told = [app.engine.docker("exec", one, "python3", "-c", script) for one in app.containers(service)]
-    return "".join(told).split()
 
 
 @pytest.fixture(scope="module")
