@@ -21,8 +21,6 @@ from tests.lab.waiting import LabError, wait_until
 from tests.support.containers import holders
 from tests.support.play import ROOT
 
-OVERRIDE = "compose.override.yaml"
-
 
 class Compose(Member):
     """Two services; their project and its database lie on this machine."""
@@ -93,7 +91,6 @@ class Compose(Member):
         return str(client)
 
     def dual_writing(self) -> None:
-        (self.project / OVERRIDE).unlink(missing_ok=True)
         shutil.copy(PROJECT / "compose.yaml", self.project)
         app = self.app()
         app.compose("up", "--detach", "--wait")
