@@ -31,7 +31,7 @@ system-packages: ## Install the Debian packages that the lab and the tests use (
 demo: $(STAMP) ## Lab up, traffic on, the real rollback, its report, lab down
 	scripts/demo
 
-TIERS := lint sanity docs-lint build units lab-tests integration faults compat
+TIERS := lint sanity docs-lint build units lab-tests integration faults molecule compat
 .PHONY: $(TIERS)
 lint: $(STAMP) ## ruff, yamllint, ansible-lint (production), mypy
 sanity: $(STAMP) ## ansible-test sanity, every test that can run here
@@ -41,6 +41,7 @@ units: $(STAMP) ## Unit tests, by pytest and by ansible-test
 lab-tests: $(STAMP) ## The lab itself
 integration: $(STAMP) ## Real applications, real playbooks
 faults: $(STAMP) ## Bad input, kills, locks, failing restarts
+molecule: $(STAMP) ## Molecule scenarios: each platform and all together, on real components
 compat: $(STAMP) ## Oldest and newest ansible-core that are promised
 $(TIERS):
 	@$(GATE) $@

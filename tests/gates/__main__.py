@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import dynamic, role_docs, static
+from . import dynamic, molecule, role_docs, static
 from .tier import ROOT, Tier
 
 TIERS: dict[str, Callable[[Tier], None]] = {
@@ -20,6 +20,7 @@ TIERS: dict[str, Callable[[Tier], None]] = {
     "lab-tests": dynamic.lab_tests,
     "integration": dynamic.integration,
     "faults": dynamic.faults,
+    "molecule": molecule.molecule,
     "compat": dynamic.compat,
 }
 
