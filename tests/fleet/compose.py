@@ -18,8 +18,8 @@ from tests.lab.docker.app import PROJECT, ComposeApp, up
 from tests.lab.docker.engine import machines_own
 from tests.lab.postgres import DATABASE, USER, Postgres
 from tests.lab.waiting import LabError, wait_until
-from tests.support.projects import holders
 from tests.support.play import ROOT
+from tests.support.projects import holders
 
 
 class Compose(Member):
@@ -84,7 +84,9 @@ class Compose(Member):
     def _client(self) -> str:
         """Write a docker client that speaks to this engine whoever calls it, and return its path."""
         kept = {name: value for name, value in self.engine.environ.items() if name.startswith("DOCKER_")}
-        settings = shlex.join(f"{name}={value}" for name, value in {**kept, "PATH": self.engine.environ["PATH"]}.items())
+        settings = shlex.join(
+            f"{name}={value}" for name, value in {**kept, "PATH": self.engine.environ["PATH"]}.items()
+        )
         client = self.folder / "docker"
         client.write_text(f'#!/bin/sh\nexec env {settings} docker "$@"\n')
         client.chmod(0o755)

@@ -69,8 +69,11 @@ class Fleet:
         return kind(self.folder / kind.platform, name)
 
     def _describe(self) -> None:
-        """Write the inventory: the shipped variables of each platform as links, and what is true of these hosts only."""
-        scenario, reports = "{{ lookup('ansible.builtin.env', 'MOLECULE_SCENARIO_NAME') }}", str(self.folder / "reports")
+        """Write the inventory: each platform's shipped variables as links, and what is true of these hosts only."""
+        scenario, reports = (
+            "{{ lookup('ansible.builtin.env', 'MOLECULE_SCENARIO_NAME') }}",
+            str(self.folder / "reports"),
+        )
         common = {
             "dualwrite_environment": scenario,
             "dualwrite_protected": False,
