@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import (
-    CommandFailed,
     Conflict,
     DeadlinePassed,
     InvalidInput,
@@ -19,47 +18,22 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors imp
     RollbackError,
     VerificationFailed,
 )
-from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.flag import set_flags
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.workload import set_workloads
-from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_bench import MAP, KubernetesBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_bench import KubernetesBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_cases import (
+    FROM_MAP,
+    IDLE,
+    OFF,
+    ON,
+    READY,
+    deploy,
+    found_by_label,
+    held,
+    switch,
+    template,
+    until,
+)
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import FLAG, STRICT
-
-ON, OFF = {"name": FLAG, "value": "true"}, {"name": FLAG, "value": "false"}
-FROM_MAP = {"name": FLAG, "valueFrom": {"configMapKeyRef": {"name": MAP, "key": FLAG}}}
-#: a pod that costs little, and is ready as soon as it runs
-WAIT = "mkfifo /tmp/idle; touch /tmp/ready; while :; do read line <>/tmp/idle; done"
-IDLE = {"command": ["sh", "-c", f"trap 'exit 0' TERM; {WAIT}"]}
-READY = {"readinessProbe": {"exec": {"command": ["cat", "/tmp/ready"]}, "periodSeconds": 1}}
-
-
-def switch(*entries: dict[str, Any], check: bool = False, **more: Any) -> dict[str, Any]:
-    """Set FLAG to false in these workloads, in this process."""
-    given = {"flags": {FLAG: False}, "known_flags": [FLAG, STRICT], "timeout": 40, "workloads": list(entries), **more}
-    return set_flags(given, check=check)
-
-
-def held(told: dict[str, Any], name: str = "web") -> list[str]:
-    return list(told["after"][name][FLAG]["effective"].values())
-
-
-def deploy(bench: KubernetesBench, name: str, *env: dict[str, Any], plural: str = "deployments", **spec: Any) -> None:
-    """Create an object with one container that idles with this env, and wait until it is ready."""
-    pod = spec.pop("pod", {})
-    container = {**bench.container(name), **IDLE, **READY, "env": list(env), **spec.pop("container", {})}
-    metadata = spec.pop("metadata", {})
-    bench.create(plural, bench.object(name, [container], pod=pod, spec=spec, metadata=metadata))
-    bench.ready(plural, name)
-
-
-def found_by_label(bench: KubernetesBench, label: str) -> dict[str, Any]:
-    """Return the inventory's entry of all Deployments with a label."""
-    entry = bench.options("shop", label_selectors=[label])
-    del entry["options"]["name"]
-    return entry
-
-
-def template(bench: KubernetesBench, name: str, plural: str = "deployments") -> dict[str, Any]:
-    return dict(bench.call_api("GET", f"{bench.apps}/{plural}/{name}")["spec"]["template"])
 
 
 @pytest.fixture
@@ -199,13 +173,6 @@ def run_pods(bench: KubernetesBench) -> list[dict[str, Any]]:
     return list(bench.call_api("GET", f"{bench.core}/pods?labelSelector=job-name%3Drun")["items"])
 
 
-def until(holds: Any, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
-
-
 def test_what_ran_is_remembered_on_the_object_and_autoscalers_keep_their_limits(bench: KubernetesBench) -> None:
     deploy(bench, "web", ON, replicas=2)
     deploy(bench, "agent", ON, plural="daemonsets")
@@ -224,129 +191,24 @@ def test_what_ran_is_remembered_on_the_object_and_autoscalers_keep_their_limits(
     assert {key: bench.call_api("GET", path)["spec"][key] for key in limits} == limits
 
 
-# --- rolls that don't end well ---------------------------------------------------------------------------------------
-
-NEVER_READY = {"readinessProbe": {"exec": {"command": ["sh", "-c", f'test "${FLAG}" = true']}, "periodSeconds": 1}}
-
-
-@pytest.mark.parametrize("fault", ["never ready", "quota"])
-def test_new_pods_that_do_not_get_ready_are_taken_back_to_the_revision_of_before(
-    bench: KubernetesBench, fault: str
-) -> None:
-    deploy(bench, "web", ON, container=NEVER_READY if fault == "never ready" else {})
-    before = {one["metadata"]["uid"] for one in bench.pods("web")}
-    if fault == "quota":
-        bench.create("resourcequotas", {"metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}}, "v1")
-        until(lambda: bench.call_api("GET", f"{bench.core}/resourcequotas/full").get("status", {}).get("used"))
-    with pytest.raises(CommandFailed) as raised:
-        switch(bench.options("web", wait_timeout=4))
-    text = str(raised.value)
-    if fault == "quota":
-        assert "0 of 1 new pods are there after 4 s" in text
-        assert "exceeded quota: full" in text
-    else:
-        assert "0 of 1 new pods are ready after 4 s: web-" in text
-        assert "on " + bench.cluster.name in text
-        assert "events: Unhealthy: Readiness probe failed" in text
-    assert "the change was taken back, web run" in text
-    assert raised.value.evidence["undone"]
-    assert {one["metadata"]["uid"] for one in bench.pods("web") if not gone(one)} == before
-    assert template(bench, "web")["spec"]["containers"][0]["env"] == [ON]
-
-
-def gone(pod: dict[str, Any]) -> bool:
-    return "deletionTimestamp" in pod["metadata"]
-
-
-def test_a_stateful_set_is_taken_back_although_its_controller_waits_for_the_broken_pod(bench: KubernetesBench) -> None:
-    command = ["sh", "-c", f'test "${FLAG}" = true || exit 3; {WAIT}']
-    deploy(bench, "queue", ON, plural="statefulsets", serviceName="queue", container={"command": command})
-    with pytest.raises(CommandFailed, match=r"container queue ended with 3 \(CrashLoopBackOff\)") as raised:
-        switch(bench.options("queue", kind="StatefulSet"))
-    assert raised.value.evidence["undone"]
-    assert list(raised.value.evidence["after"]["queue"][FLAG]["effective"].values()) == ["true"]
-
-
-def test_old_pods_that_do_not_end_are_named_and_the_new_value_stays(bench: KubernetesBench) -> None:
-    stubborn = {"command": ["sh", "-c", f"trap '' TERM; {WAIT}"]}
-    deploy(bench, "web", ON, container=stubborn, pod={"terminationGracePeriodSeconds": 12})
-    with pytest.raises(DeadlinePassed, match=r"1 of the old pods still run after 3 s: web-\S+ on ") as raised:
-        switch(bench.options("web", wait_timeout=3))
-    assert raised.value.evidence["undone"] is False
-    assert template(bench, "web")["spec"]["containers"][0]["env"] == [OFF]
-    until(lambda: [gone(one) for one in bench.pods("web")] == [False])
-    assert held(switch(bench.options("web"))) == ["false"]
-    assert bench.revision("web") == "2", "what was begun is not begun again"
-
-
-def test_somebody_elses_roll_is_refused_and_an_image_that_does_not_exist_is_told(bench: KubernetesBench) -> None:
-    deploy(bench, "web", ON)
-    image = {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "shop/none:1"}]}}}}
-    kind = "application/strategic-merge-patch+json"
-    bench.call_api("PATCH", f"{bench.apps}/deployments/web", image, kind)
-    until(lambda: len(bench.pods("web")) == 2)
-    with pytest.raises(Refused, match=r"somebody else's roll is under way: \d of \d pods .*; nothing was changed"):
-        switch(bench.options("web"))
-    with pytest.raises(CommandFailed, match=r"container web (ErrImagePull|ImagePullBackOff).*events: .*shop/none:1"):
-        switch(bench.options("web", roll_over=True))
-    assert template(bench, "web")["spec"]["containers"][0]["env"] == [ON]
-
-
-@pytest.mark.parametrize(
-    ("plural", "kind", "spec", "why"),
-    [
-        ("deployments", "Deployment", {"paused": True}, "it is paused"),
-        ("daemonsets", "DaemonSet", {"updateStrategy": {"type": "OnDelete"}}, "its update strategy is OnDelete"),
-    ],
-)
-def test_what_never_rolls_is_refused_before_anything_is_changed(
-    bench: KubernetesBench, plural: str, kind: str, spec: dict[str, Any], why: str
-) -> None:
-    deploy(bench, "web", ON, plural=plural)
-    bench.patch(f"{bench.apps}/{plural}/web", {"spec": spec})
-    with pytest.raises(Refused, match=f"{why}.*nothing was changed"):
-        switch(bench.options("web", kind=kind))
-    assert template(bench, "web", plural)["spec"]["containers"][0]["env"] == [ON]
-
-
-def test_3_of_30_pods_that_lag_are_named_and_the_next_call_ends_the_same_roll(bench: KubernetesBench) -> None:
-    lag = "for one in 1 2 3; do mkdir /lag/$one 2>/dev/null && sleep 14 && break; done"
-    script = f'trap "exit 0" TERM; test "${FLAG}" = true || {{ {lag}; }}; {WAIT}'
-    lagging = {"command": ["sh", "-c", script], "volumeMounts": [{"name": "lag", "mountPath": "/lag"}]}
-    volume = {"name": "lag", "hostPath": {"path": f"/tmp/{bench.namespace}", "type": "DirectoryOrCreate"}}
-    pod = {"volumes": [volume], "terminationGracePeriodSeconds": 0}
-    strategy = {"rollingUpdate": {"maxSurge": "50%", "maxUnavailable": "50%"}}
-    deploy(bench, "web", ON, container=lagging, pod=pod, replicas=30, strategy=strategy)
-    entry = bench.options("web", wait_timeout=11)
-    with pytest.raises(CommandFailed) as raised:
-        switch(entry, on_failure="keep")
-    assert "27 of 30 new pods are ready after 11 s: web-" in str(raised.value)
-    assert str(raised.value).count("web-") == 3
-    told = switch(bench.options("web"))
-    assert held(told) == ["false"] * 30
-    assert bench.revision("web") == "2"
-
-
 # --- others ----------------------------------------------------------------------------------------------------------
 
 
 def test_others_who_change_the_object_all_the_time_do_not_get_in_the_way(bench: KubernetesBench) -> None:
     deploy(bench, "web", ON)
-    over = threading.Event()
 
     def busy() -> None:
         number = 0
-        while not over.wait(0.05):
+        while template(bench, "web")["spec"]["containers"][0]["env"] == [ON]:
             number += 1
             bench.patch(f"{bench.apps}/deployments/web", {"metadata": {"annotations": {"busy": str(number)}}})
 
     other = threading.Thread(target=busy)
     other.start()
-    try:
-        assert held(switch(bench.options("web"))) == ["false"]
-    finally:
-        over.set()
-        other.join()
+    told = switch(bench.options("web"))
+    other.join()
+    assert held(told) == ["false"]
+    assert bench.revision("web") == "2"
 
 
 def test_a_manager_that_brings_the_old_value_back_in_mid_roll_is_named(bench: KubernetesBench) -> None:

@@ -1,0 +1,174 @@
+"""Where a container's flag comes from, as the kubelet sees it, and what a roll waits for: functions of plain data."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import InvalidInput, Refused
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import kubernetes_managers as managers
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import kubernetes_plan as plan
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import kubernetes_ready as ready
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_env import places
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_objects import (
+    KINDS,
+    ROLL,
+    applied,
+    selector_text,
+)
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_pods import alive
+
+FLAG, OTHER = "TEAM_X", "TEAM_STRICT"
+AT = ("containers", 0)
+DATA: dict[tuple[str, str], dict[str, Any]] = {
+    ("ConfigMap", "flags"): {"metadata": {"name": "flags"}, "data": {FLAG: "true", OTHER: "false"}},
+    ("ConfigMap", "later"): {"metadata": {"name": "later"}, "data": {FLAG: "false"}},
+    ("ConfigMap", "bare"): {"metadata": {"name": "bare"}, "data": {"X": "true"}},
+    ("ConfigMap", "shop-flags-7b9kfg2h5m"): {"metadata": {"name": "shop-flags-7b9kfg2h5m"}, "data": {FLAG: "true"}},
+    ("Secret", "flags"): {"metadata": {"name": "flags"}, "data": {FLAG: base64.b64encode(b"on").decode()}},
+}
+
+
+def lookup(kind: str, name: str) -> Any:
+    return DATA.get((kind, name))
+
+
+def from_map(name: str, key: str = FLAG, **more: Any) -> dict[str, Any]:
+    return {"name": FLAG, "valueFrom": {"configMapKeyRef": {"name": name, "key": key, **more}}}
+
+
+def all_of(*names: str, **more: Any) -> list[dict[str, Any]]:
+    return [{"configMapRef": {"name": name}, **more} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("container", "values"),
+    [
+        ({"env": [{"name": FLAG, "value": "1"}, {"name": FLAG, "value": "0"}]}, ["1", "0"]),
+        ({"envFrom": all_of("flags", "later")}, ["true", "false"]),
+        ({"envFrom": all_of("later"), "env": [from_map("flags")]}, ["false", "true"]),
+        ({"envFrom": all_of("bare", prefix="TEAM_")}, ["true"]),
+        ({"envFrom": all_of("flags", prefix="OTHER_")}, []),
+        # an optional reference that leads nowhere does not win: what is below shines through
+        ({"envFrom": all_of("flags"), "env": [from_map("flags", "NONE", optional=True)]}, ["true"]),
+        ({"envFrom": all_of("flags"), "env": [from_map("none", optional=True)]}, ["true"]),
+        ({"env": [from_map("flags", "NONE")]}, [None]),
+        ({"envFrom": [{"secretRef": {"name": "flags"}}]}, ["on"]),
+        ({"env": [{"name": FLAG, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}, [None]),
+        ({"env": [{"name": FLAG}]}, [""]),
+    ],
+)
+def test_the_last_place_wins(container: dict[str, Any], values: list[str | None]) -> None:
+    assert [one.value for one in places({"name": "web", **container}, AT, FLAG, lookup)] == values
+
+
+def edit(container: dict[str, Any], **more: Any) -> Any:
+    found = plan.carriers({"containers": [{"name": "web", **container}]}, [FLAG, OTHER], (), lookup)
+    (made,) = plan.edits(found, {FLAG: "false"}, [FLAG, OTHER], lookup, **{"override": False, **more})
+    return made
+
+
+def test_a_flag_that_is_declared_nowhere_goes_where_the_others_come_from() -> None:
+    later = {**DATA[("ConfigMap", "flags")], "data": {OTHER: "false"}}
+    found = plan.carriers({"containers": [{"name": "web", "envFrom": all_of("flags")}]}, [OTHER], (), lambda *_: later)
+    (made,) = plan.edits(found, {FLAG: "true"}, [FLAG, OTHER], lambda *_: later, override=False)
+    assert (made.kind, made.name, made.key, made.was) == ("ConfigMap", "flags", FLAG, None)
+    assert isinstance(edit({}), plan.EnvEdit)
+
+
+@pytest.mark.parametrize(
+    ("container", "error", "sentence"),
+    [
+        ({"envFrom": all_of("shop-flags-7b9kfg2h5m")}, Refused, "ends with a hash of its content"),
+        ({"env": [from_map("none", "X")]}, Refused, "it does not exist"),
+        ({"env": [{"name": FLAG, "value": "$(OTHER)"}]}, InvalidInput, r"made out of other variables \(\$\(OTHER\)\)"),
+        ({"env": [{"name": FLAG, "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]}, InvalidInput, "a field of the pod"),
+    ],
+)
+def test_what_can_not_be_edited_is_told(container: dict[str, Any], error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        edit(container)
+
+
+def test_several_containers_and_no_flag_need_a_name() -> None:
+    spec = {"containers": [{"name": "web"}, {"name": "proxy"}]}
+    with pytest.raises(InvalidInput, match="declared nowhere, and there are several containers"):
+        plan.edits(plan.carriers(spec, [FLAG], (), lookup), {FLAG: "false"}, [FLAG], lookup, override=False)
+    assert [one[2]["name"] for one in plan.carriers(spec, [FLAG], ["proxy"], lookup)] == ["proxy"]
+
+
+def test_the_patch_and_its_way_back_cancel_each_other() -> None:
+    pointer = KINDS["Deployment"].pointer
+    containers = [
+        {"name": "web", "env": [{"name": FLAG, "value": "true"}, {"name": "A", "value": "a"}]},
+        {"name": "side"},
+    ]
+    template = {"spec": {"containers": containers}}
+    found = plan.carriers(template["spec"], [FLAG], (), lookup)
+    both = [*found, ("containers", 1, containers[1])]
+    made = [
+        *plan.edits(both[:1], {FLAG: "false", OTHER: "true"}, [FLAG], lookup, override=False),
+        *plan.edits(both[1:], {FLAG: "false", OTHER: "true"}, [], lookup, override=False),
+    ]
+    changed = applied(template, plan.operations(template["spec"], made, pointer), pointer())
+    assert changed["spec"]["containers"][0]["env"][0] == {"name": FLAG, "value": "false"}
+    assert len(changed["spec"]["containers"][1]["env"]) == 2
+    back = applied(changed, plan.taken_back(changed["spec"], made, pointer), pointer())
+    assert back == template
+
+
+def pod(roll: str = "", *, phase: str = "Running", ending: bool = False, state: Any = None, last: Any = None) -> Any:
+    metadata = {"name": "web-1", "uid": "1", "annotations": {ROLL: roll} if roll else {}}
+    told = {"name": "web", "state": state or {"running": {}}, "lastState": last or {}}
+    return {
+        "metadata": {**metadata, **({"deletionTimestamp": "now"} if ending else {})},
+        "spec": {},
+        "status": {"phase": phase, "containerStatuses": [told]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "runs"),
+    [
+        (pod(), True),
+        (pod(ending=True), True),
+        (pod(ending=True, state={"terminated": {"exitCode": 0}}), False),
+        (pod(ending=True, state={"waiting": {}}, last={"terminated": {"exitCode": 137}}), False),
+        (pod(state={"waiting": {}}, last={"terminated": {"exitCode": 137}}), True),
+        (pod(ending=True, state={"waiting": {}}), True),
+        (pod(phase="Failed"), False),
+    ],
+)
+def test_a_pod_lives_until_its_containers_have_ended(given: Any, runs: bool) -> None:
+    assert alive(given) is runs
+
+
+def test_a_roll_is_done_when_nothing_old_runs_and_an_evicted_pod_is_nothing() -> None:
+    status = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    template = {"metadata": {"annotations": {ROLL: "b"}}}
+    thing = {"metadata": {"generation": 2}, "spec": {"replicas": 1, "template": template}, "status": status}
+    kind = KINDS["Deployment"]
+    assert ready.state(kind, thing, [pod("b"), pod("b", phase="Failed"), pod("a", phase="Failed")]).done
+    assert not ready.state(kind, thing, [pod("b"), pod("a", ending=True)]).done
+    assert not ready.state(kind, {**thing, "metadata": {"generation": 3}}, [pod("b")]).done
+
+
+def test_selectors_are_told_as_a_query_has_them() -> None:
+    expressions = [
+        {"key": "tier", "operator": "In", "values": ["a", "b"]},
+        {"key": "old", "operator": "DoesNotExist"},
+    ]
+    told = selector_text({"matchLabels": {"app": "web"}, "matchExpressions": expressions})
+    assert told == "app=web,tier in (a,b),!old"
+
+
+def test_autoscalers_and_who_is_behind_them_are_found() -> None:
+    target = {"kind": "Deployment", "name": "web"}
+    owner = [{"kind": "ScaledObject", "name": "web-so"}]
+    items = [
+        {"metadata": {"name": "a", "ownerReferences": owner}, "spec": {"scaleTargetRef": target, "maxReplicas": 5}},
+        {"metadata": {"name": "b"}, "spec": {"scaleTargetRef": {**target, "name": "other"}, "maxReplicas": 5}},
+    ]
+    assert managers.scalers(items, "Deployment", "web") == [{"name": "a", "min": 1, "max": 5, "keda": "web-so"}]
