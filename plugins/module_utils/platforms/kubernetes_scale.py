@@ -28,7 +28,7 @@ State = dict[str, Any]
 
 
 def runs(target: Target, thing: Mapping[str, Any]) -> State:
-    """Return what an object runs: {replicas} of Deployments and StatefulSets, {suspend} of CronJobs, else nothing."""
+    """Return what an object runs: how many pods, or whether it is suspended (CronJob) or stopped (DaemonSet)."""
     if target.kind.name == "CronJob":
         return {"suspend": bool(thing["spec"].get("suspend"))}
     if target.kind.name == "DaemonSet":

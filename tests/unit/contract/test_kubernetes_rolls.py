@@ -113,18 +113,21 @@ def test_what_never_rolls_is_refused_before_anything_is_changed(
 
 
 def test_3_of_30_pods_that_lag_are_named_and_the_next_call_ends_the_same_roll(bench: KubernetesBench) -> None:
-    lag = "for one in 1 2 3; do mkdir /lag/$one 2>/dev/null && sleep 14 && break; done"
+    waits = "{ while ! test -e /lag/go; do sleep 1; done; break; }"
+    lag = f"for one in 1 2 3; do mkdir /lag/$one 2>/dev/null && {waits}; done"
     script = f'trap "exit 0" TERM; test "${FLAG}" = true || {{ {lag}; }}; {WAIT}'
     lagging = {"command": ["sh", "-c", script], "volumeMounts": [{"name": "lag", "mountPath": "/lag"}]}
     volume = {"name": "lag", "hostPath": {"path": f"/tmp/{bench.namespace}", "type": "DirectoryOrCreate"}}
     pod = {"volumes": [volume], "terminationGracePeriodSeconds": 0}
     strategy = {"rollingUpdate": {"maxSurge": "50%", "maxUnavailable": "50%"}}
     deploy(bench, "web", ON, container=lagging, pod=pod, replicas=30, strategy=strategy)
-    entry = bench.options("web", wait_timeout=11)
+    entry = bench.options("web", wait_timeout=20)
     with pytest.raises(CommandFailed) as raised:
         switch(entry, on_failure="keep")
-    assert "27 of 30 new pods are ready after 11 s: web-" in str(raised.value)
+    assert "27 of 30 new pods are ready after 20 s: web-" in str(raised.value)
     assert str(raised.value).count("web-") == 3
+    bench.cluster.run(["touch", f"/tmp/{bench.namespace}/go"])
+    bench.ready("deployments", "web")
     told = switch(bench.options("web"))
     assert set(held(told)) == {"false"}
     assert len({name.split()[0] for name in told["after"]["web"][FLAG]["effective"]}) == 30
