@@ -89,6 +89,9 @@ class Platform(ABC):
     #: the option names this platform accepts, each with a one-line meaning (used for error messages and docs)
     OPTIONS: Mapping[str, str] = {}
 
+    #: whether ``declare`` may run while that of other workloads does, because nothing is lost when both edit one place
+    declares_beside_others: bool = False
+
     #: whether a workload that does not run is no failure
     may_be_stopped: bool = False
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..core.booleans import BooleanWords
 from ..core.deadline import Deadline
-from ..core.errors import InvalidInput, NotFound, Refused, RollbackError
+from ..core.errors import InvalidInput, NotFound, RollbackError
 from ..core.parallel import for_each
 from ..core.process import Finished
 from ..core.redact import HIDDEN
@@ -25,7 +25,7 @@ from .kubernetes_api import connect
 from .kubernetes_change import Changes, shown
 from .kubernetes_env import SECRET
 from .kubernetes_jobs import Scheduled
-from .kubernetes_namespace import Data, version_of
+from .kubernetes_namespace import Data, uid_of, version_of
 from .kubernetes_objects import KINDS, Object, roll_of
 from .kubernetes_plan import DataEdit
 from .kubernetes_pods import Process, called, processes, role_of
@@ -38,6 +38,8 @@ V = TypeVar("V")
 
 class KubernetesPlatform(Platform):
     """One object, or all objects of a kind that a label selector finds."""
+
+    declares_beside_others = True
 
     OPTIONS = {
         "kubeconfig": "path of the kubeconfig; kubectl's own when not given, or the pod's service account",
@@ -83,6 +85,7 @@ class KubernetesPlatform(Platform):
         # between its runs a CronJob has no pod, and that is as it should be
         self.may_be_stopped = ask.boolean("may_be_stopped", not self.kind.rolls)
         self._known: list[str] = []
+        self._last: dict[str, str | None] = {}
         self._targets: dict[str, Target] = {}
         self._things: dict[str, Object] = {}
         self._held: dict[str, tuple[str, Process]] = {}
@@ -99,10 +102,8 @@ class KubernetesPlatform(Platform):
         told: dict[str, Any] = {"server": self.api.server(), "namespace": self.namespace, "kind": self.kind.name}
         told["name"] = self.object_name or ",".join(self.labels)
         for fact, name in (("namespace_uid", self.namespace), ("cluster_uid", "kube-system")):
-            try:
-                told[fact] = self.api.get(f"/api/v1/namespaces/{name}")["metadata"]["uid"]
-            except (Refused, NotFound):
-                continue
+            uid = uid_of(self.api, name)
+            told.update({fact: uid} if uid else {})
         return told
 
     def touches(self) -> set[str]:
@@ -159,7 +160,9 @@ class KubernetesPlatform(Platform):
         self._known = list(flags)
         self._things = self._each(lambda target: target.get())
         told = self._each(lambda target: self._places(target, flags))
-        return {flag: self._declared(flag, [one for name in told for one in told[name][flag]]) for flag in flags}
+        found = {flag: self._declared(flag, [one for name in told for one in told[name][flag]]) for flag in flags}
+        self._last = {flag: one.value for flag, one in found.items()}
+        return found
 
     def _places(self, target: Target, flags: Sequence[str]) -> dict[str, list[tuple[str, str | None, list[str]]]]:
         """Return, per flag, (place that wins, its value as it may be told, the others) of each container."""
@@ -195,7 +198,7 @@ class KubernetesPlatform(Platform):
         """
         edits = self._each(lambda target: self._edits(target, flags))
         data = {(one.kind, one.name) for listed in edits.values() for one in listed if isinstance(one, DataEdit)}
-        if flags or self._lacking(dict.fromkeys(self._known, "")):
+        if flags or self._drift():
             kubernetes_rights.require(self.api, self.namespace, kubernetes_rights.to_change(self.kind, data))
         self._notes = []
         for target in self.targets():
@@ -210,6 +213,11 @@ class KubernetesPlatform(Platform):
             for target in self.targets()
             for change in self._changes(target).as_changes(edits[target.name], former.get(target.name, ""))
         ]
+
+    def _drift(self) -> bool:
+        """Return whether a process was last seen to hold something else than is declared, so that a roll is due."""
+        known = {flag: raw for flag, raw in self._last.items() if raw is not None and self.words.read(raw) is not None}
+        return bool(self._lacking(known))
 
     def _edits(self, target: Target, flags: Mapping[str, str]) -> list[Any]:
         changes = self._changes(target)
@@ -339,6 +347,8 @@ class KubernetesPlatform(Platform):
         now = roll_of(self.kind.pod_template(target.get(deadline)))
         if target.name in self._begun:
             self._begun.discard(target.name)
+        elif resumed and not lacking and target.name not in self._former:
+            return  # of several objects that labels find, only those are rolled that hold other values
         elif target.name in self._former:
             former = self._former.pop(target.name)
             target.change(lambda thing: target.rolling(thing, [], former), deadline)

@@ -96,7 +96,7 @@ class Changes:
         before, after = "", ""
         for one in edits:
             end = f"  # container {one.container_name}\n" if several else "\n"
-            source = SECRET if getattr(one, "kind", "") == SECRET or _from_secret(one) else ""
+            source = one.kind if isinstance(one, DataEdit) else one.source
             if one.was is not None:
                 before += f"{one.flag}={shown(source, one.was, self.words)}{end}"
             after += f"{one.flag}={one.value}{end}"
@@ -189,9 +189,3 @@ class Changes:
             except Conflict:
                 if number == TRIES - 1:
                     raise
-
-
-def _from_secret(edit: Any) -> bool:
-    """Return whether an entry of env that was replaced referred to a Secret."""
-    before = getattr(edit, "before", None) or {}
-    return bool((before.get("valueFrom") or {}).get("secretKeyRef"))

@@ -57,6 +57,18 @@ def _once(key: Any, ask: Any, lasts: float = REMEMBERED) -> list[Object]:
         return found
 
 
+def uid_of(api: Api, name: str) -> str:
+    """Return the UID of a namespace, empty when it may not be read or does not exist."""
+
+    def ask() -> list[Object]:
+        try:
+            return [api.get(f"/api/v1/namespaces/{name}")]
+        except (NotFound, Refused):
+            return []
+
+    return "".join(str(one["metadata"]["uid"]) for one in _once((api, "uid", name), ask))
+
+
 class Data:
     """ConfigMaps and Secrets of a namespace, each read once; a new one sees what has changed since."""
 

@@ -28,6 +28,7 @@ class EnvEdit:
     flag: str
     value: str
     was: str | None
+    source: str = ENV
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def _entry(container: Mapping[str, Any], place: Place, flag: str, value: str) ->
     listed = container.get("env") or []
     before = listed[place.entry] if place.entry >= 0 else None
     entry = place.entry if place.entry >= 0 else len(listed)
-    return EnvEdit(place.field, place.container, place.container_name, entry, before, flag, value, place.value)
+    at = (place.field, place.container, place.container_name)
+    return EnvEdit(*at, entry, before, flag, value, place.value, place.source)
 
 
 def _added(

@@ -36,8 +36,8 @@ from .kubernetes_view import View
 
 #: how often a change is tried again when somebody else changes the same object at the same time
 TRIES = 8
-#: seconds between looks when nothing is told
-LOOK = 1.0
+#: seconds between looks when nothing is told, and to find out whether the API is there
+LOOK, ASK = 1.0, 2.0
 
 
 def new_roll() -> str:
@@ -181,6 +181,12 @@ class Target:
     def _late(self, limit: Deadline, views: Sequence[View]) -> RollbackError:
         """Return the error for what is not so when the time is over."""
         away = next((view.error for view in views if view.error), None)
+        try:
+            self.get(Deadline(ASK))
+        except Unreachable as error:
+            away = error  # what the views hold is old
+        except RollbackError:
+            pass
         if away is not None:
             hint = "The change is declared; run the same command again when the API answers."
             return Unreachable(f"{away.what}; how the roll goes on is not known", where=self.where, hint=hint)

@@ -13,8 +13,8 @@ from ..core.errors import RollbackError
 from .kubernetes_api import Api
 from .kubernetes_objects import Object
 
-#: seconds that one watch lasts, and to wait before a cut one is begun again
-LASTS, PAUSE = 60.0, 0.3
+#: seconds that one watch lasts (an API that has gone silent is noticed by then), and before a cut one is begun again
+LASTS, PAUSE = 10.0, 0.3
 
 
 class View:

@@ -174,12 +174,16 @@ class FlagChange:
         return evidence
 
     def _declare(self) -> None:
-        for name, decision in self.decisions.items():
+        todo = {name: one.declare for name, one in self.decisions.items() if one.declare}
+        beside = [name for name in todo if self.platforms[name].declares_beside_others]
+        made, errors = for_each(beside, lambda name: self.platforms[name].declare(todo[name]))
+        for name in (one for one in todo if one not in beside):
             try:
-                made = self.platforms[name].declare(decision.declare) if decision.declare else []
-                self.made += [(name, change) for change in made]
+                made[name] = self.platforms[name].declare(todo[name])
             except RollbackError as error:
-                self.errors[name] = error
+                errors[name] = error
+        self.made = [(name, change) for name, changes in made.items() for change in changes]
+        self.errors.update(errors)
 
     def _roll(self, names: Sequence[str]) -> None:
         rolled, errors = for_each(names, lambda name: self.platforms[name].roll(self.deadline, self.raw))

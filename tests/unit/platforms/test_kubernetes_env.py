@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.booleans import BooleanWords
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import InvalidInput, Refused
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.redact import HIDDEN
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import kubernetes_managers as managers
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import kubernetes_plan as plan
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import kubernetes_ready as ready
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_change import shown
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_env import places
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_objects import (
     KINDS,
@@ -68,6 +71,15 @@ def edit(container: dict[str, Any], **more: Any) -> Any:
     found = plan.carriers({"containers": [{"name": "web", **container}]}, [FLAG, OTHER], (), lookup)
     (made,) = plan.edits(found, {FLAG: "false"}, [FLAG, OTHER], lookup, **{"override": False, **more})
     return made
+
+
+def test_an_edit_that_overrides_a_secret_knows_where_the_old_value_came_from() -> None:
+    fixed = {"metadata": {"name": "s"}, "data": {FLAG: base64.b64encode(b"swordfish").decode()}, "immutable": True}
+    spec = {"containers": [{"name": "web", "envFrom": [{"secretRef": {"name": "s"}}]}]}
+    found = plan.carriers(spec, [FLAG], (), lambda *_: fixed)
+    (made,) = plan.edits(found, {FLAG: "false"}, [FLAG], lambda *_: fixed, override=True)
+    assert (made.source, made.was) == ("Secret", "swordfish")
+    assert shown(made.source, made.was, BooleanWords()) == HIDDEN
 
 
 def test_a_flag_that_is_declared_nowhere_goes_where_the_others_come_from() -> None:
