@@ -10,11 +10,13 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.lab.host import SystemdHost, unavailable
+from tests.lab import cluster, host
 from tests.support.play import ROOT
 
-from .arms import INSIDE, Fleet, rounds
+from .arms import rounds
+from .kubernetes import Deployments
 from .page import page, table
+from .systemd import INSIDE, Fleet
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 
@@ -28,36 +30,56 @@ def machine() -> str:
     )
 
 
-def measure(numbers: list[int], times: int) -> dict[str, dict[str, list[float]]]:
+def on_hosts(numbers: list[int], times: int) -> dict[str, dict[str, list[float]]]:
     """Boot as many hosts as the largest number asks for, and time all arms for each number of them."""
-    hosts = [SystemdHost(f"bench-{os.getpid()}-{index}", aliases=()) for index in range(max(numbers))]
+    hosts = [host.SystemdHost(f"bench-{os.getpid()}-{index}", aliases=()) for index in range(max(numbers))]
     found = {}
     try:
         hosts[0].up(binds={str(ROOT): INSIDE})  # the first one builds the image
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda host: host.up(binds={str(ROOT): INSIDE}), hosts[1:]))
+            list(pool.map(lambda one: one.up(binds={str(ROOT): INSIDE}), hosts[1:]))
         with tempfile.TemporaryDirectory(prefix="dualwrite-bench-") as folder:
             for number in numbers:
                 fleet = Fleet(hosts[:number], Path(folder))
                 fleet.prepare()
-                found[f"{number} systemd host{'s' if number > 1 else ''}"] = rounds(fleet, times)
+                found[fleet.what] = rounds(fleet, times)
     finally:
-        for host in hosts:
-            host.down()
+        for one in hosts:
+            one.down()
+    return found
+
+
+def on_a_cluster(numbers: list[int], times: int) -> dict[str, dict[str, list[float]]]:
+    """Time all arms for each number of Deployments."""
+    one = cluster.Cluster(f"bench-{os.getpid()}")
+    found = {}
+    try:
+        one.up()
+        with tempfile.TemporaryDirectory(prefix="dualwrite-bench-") as folder:
+            for number in sorted(numbers):
+                deployments = Deployments(one, number, Path(folder))
+                deployments.prepare()
+                found[deployments.what] = rounds(deployments, times)
+    finally:
+        one.down()
     return found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--hosts", type=int, nargs="+", default=[1, 10], metavar="N")
+    for name, default in (("--hosts", [1, 10]), ("--deployments", [1, 10, 50])):
+        parser.add_argument(
+            name, type=int, nargs="*", default=default, metavar="N", help="how many; none leaves it out"
+        )
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
-    reason = unavailable()
-    if reason:
-        print(f"bench: {reason}", file=sys.stderr)
+    reasons = [module.unavailable() for module in (host, cluster)]
+    if any(reasons):
+        print(f"bench: {next(filter(None, reasons))}", file=sys.stderr)
         return 1
-    found = measure(options.hosts, options.rounds)
+    found = on_hosts(options.hosts, options.rounds) if options.hosts else {}
+    found |= on_a_cluster(options.deployments, options.rounds) if options.deployments else {}
     print(table(found))
     if options.write:
         PAGE.write_text(page(found, machine()), encoding="utf-8")

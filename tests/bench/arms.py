@@ -1,112 +1,62 @@
-"""The ways to switch a flag off that are timed against each other, on real hosts booted by systemd."""
+"""The ways to switch a flag off that are timed against each other, whatever it is switched off in."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
-from tests.lab.host import SystemdHost
 from tests.support.play import ROOT, environ
 
 FLAG = "TEAM_X"
-UNIT = "shop-web.service"
-ENV_FILE = "/etc/shop.env"
-INSIDE = "/opt/collections/ansible_collections/dualwrite/rollback"
-#: seconds that the unit takes to start, as a web application does
-STARTS_IN = 2
-TEXT = f"# of the benchmark\nSECRET=s3cr3t\n{FLAG}=true\n"
-#: what the runbook's page has one paste: edit the file, restart the unit
-PASTED = f"sudo sed -i s/{FLAG}=true/{FLAG}=false/ {ENV_FILE} && sudo systemctl restart {UNIT}"
 
 
-class Fleet:
-    """Hosts with one small unit each: a master and two workers that hold the flag in their environment."""
+class Subject(ABC):
+    """What a flag is switched off in; ``what`` names it in the table."""
 
-    def __init__(self, hosts: Sequence[SystemdHost], folder: Path) -> None:
-        self.hosts = list(hosts)
-        self.ssh_config = folder / "ssh_config"
-        self.ssh_config.write_text("".join(f"Include {host.ssh_config}\n" for host in hosts))
-        self.inventory = folder / "hosts.yml"
-        workload = {"name": "web", "platform": "systemd", "options": {"unit": UNIT}}
-        variables = {
-            "ansible_user": "deploy",
-            "ansible_become": True,
-            "bench_flags": {FLAG: False},
-            "bench_workloads": [workload],
-        }
-        named = {host.name: {} for host in hosts}
-        self.inventory.write_text(yaml.safe_dump({"all": {"hosts": named, "vars": variables}}))
+    what = ""
 
-    def prepare(self) -> None:
-        """Write env file and unit on every host."""
-        tiny = f"{INSIDE}/tests/unit/platforms/tiny.py"
-        unit = "\n".join(
-            [
-                "[Unit]",
-                "StartLimitIntervalSec=0",  # a benchmark restarts it more often than a human does
-                "[Service]",
-                f"EnvironmentFile={ENV_FILE}",
-                f"ExecStartPre=/bin/sleep {STARTS_IN}",
-                f"ExecStart=/usr/bin/python3 {tiny} --pidfile /run/shop.pid --env-file {ENV_FILE}",
-                "",
-            ]
-        )
-        for host in self.hosts:
-            host.write(f"/etc/systemd/system/{UNIT}", unit)
-            host.run(["systemctl", "daemon-reload"])
-
+    @abstractmethod
     def switch_on(self) -> None:
         """Have every process hold the flag on again."""
-        for host in self.hosts:
-            host.write(ENV_FILE, TEXT)
-        with ThreadPoolExecutor(len(self.hosts)) as pool:
-            list(pool.map(lambda host: host.run(["systemctl", "restart", UNIT]), self.hosts))
 
+    @abstractmethod
     def held(self) -> list[str]:
-        """Return what every process of the units holds, read from /proc."""
-        script = (
-            f"for pid in $(cat /sys/fs/cgroup/systemd/system.slice/{UNIT}/cgroup.procs "
-            f"/sys/fs/cgroup/system.slice/{UNIT}/cgroup.procs 2>/dev/null); do "
-            f"tr '\\0' '\\n' </proc/$pid/environ | sed -n 's/^{FLAG}=//p'; done"
-        )
-        return [value for host in self.hosts for value in host.run(["sh", "-c", script]).stdout.split()]
+        """Return what every process holds, told without the collection."""
 
-    # --- the arms --------------------------------------------------------------------------------------------------
-
+    @abstractmethod
     def pasted(self) -> None:
-        """The runbook's commands, pasted for one host after the other."""
-        for host in self.hosts:
-            self._ssh(host)
+        """The runbook's commands, for one after the other."""
 
+    @abstractmethod
     def at_once(self) -> None:
-        """The same commands on all hosts at once: what the platform itself needs."""
-        with ThreadPoolExecutor(len(self.hosts)) as pool:
-            list(pool.map(self._ssh, self.hosts))
+        """What the platform itself needs: no more than the necessary commands, for all at once."""
 
+    @abstractmethod
     def module(self) -> None:
-        """The module flag on all hosts, which also reads every process again and sees the unit stay."""
-        given = {"flags": "{{ bench_flags }}", "known_flags": [FLAG], "workloads": "{{ bench_workloads }}"}
-        argv = ["ansible", "all", "-i", str(self.inventory), "-m", "dualwrite.rollback.flag", "-a", json.dumps(given)]
-        env = environ(
-            ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_SSH_ARGS=f"-F {self.ssh_config}", ANSIBLE_FORKS="50"
-        )
-        done = subprocess.run(argv, env=env, cwd=ROOT, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def _ssh(self, host: SystemdHost) -> None:
-        subprocess.run(["ssh", "-F", str(host.ssh_config), host.name, PASTED], check=True, capture_output=True)
+        """The module flag, which also reads every process before and after."""
 
 
-ARMS: dict[str, Callable[[Fleet], None]] = {"runbook": Fleet.pasted, "limit": Fleet.at_once, "module": Fleet.module}
+ARMS: dict[str, Callable[[Subject], None]] = {
+    "runbook": lambda subject: subject.pasted(),
+    "limit": lambda subject: subject.at_once(),
+    "module": lambda subject: subject.module(),
+}
 
 
-def rounds(fleet: Fleet, number: int) -> dict[str, list[float]]:
+def call_module(inventory: Path, **variables: str) -> None:
+    """Call the module flag on all hosts of an inventory, which says what bench_flags and bench_workloads are."""
+    given = {"flags": "{{ bench_flags }}", "known_flags": [FLAG], "workloads": "{{ bench_workloads }}"}
+    argv = ["ansible", "all", "-i", str(inventory), "-m", "dualwrite.rollback.flag", "-a", json.dumps(given)]
+    env = environ(ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_FORKS="50", **variables)
+    done = subprocess.run(argv, env=env, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def rounds(subject: Subject, number: int) -> dict[str, list[float]]:
     """Time every arm ``number`` times, one after the other in turn; return the seconds by arm.
 
     Raises AssertionError when an arm has left a process that holds the flag on: its time would mean nothing.
@@ -114,10 +64,10 @@ def rounds(fleet: Fleet, number: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in ARMS}
     for dummy in range(number):
         for name, arm in ARMS.items():
-            fleet.switch_on()
+            subject.switch_on()
             begun = time.monotonic()
-            arm(fleet)
+            arm(subject)
             seconds[name].append(time.monotonic() - begun)
-            held = fleet.held()
+            held = subject.held()
             assert set(held) == {"false"}, f"{name} left {held or 'nothing alive'}"
     return seconds

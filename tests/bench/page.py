@@ -8,13 +8,22 @@ from statistics import median
 HEAD = """# Benchmarks
 
 Made by `make bench`. Every round runs the three ways in turn on the same hosts, so that the ratios hold also where the
-seconds don't; seconds are median (lowest to highest). The unit takes two seconds to start, as a web application does.
+seconds don't; seconds are median (lowest to highest). Each way starts a program of its own, `ansible` too.
+
+Hosts: the unit takes two seconds to start, as a web application does.
 
 - **runbook**: what the page has one paste (`sed`, `systemctl restart`), over ssh, one host after the other. It looks at
   nothing afterwards.
 - **limit**: the same commands on all hosts at once: what the platform itself needs.
 - **module**: `dualwrite.rollback.flag` by `ansible` on all hosts, with reading every process before and after and one
   second in which the restarted unit must stay up (`stable_for`).
+
+Deployments: one pod each, all on the one node of the lab's cluster, with a readiness probe once a second.
+
+- **runbook**: `kubectl set env`, `rollout restart` and `rollout status` for one Deployment after the other.
+- **limit**: `kubectl set env` and `rollout status` alone, for all Deployments at once.
+- **module**: `dualwrite.rollback.flag` by `ansible`, with all Deployments as workloads of one call, with reading every
+  process before and after, and with waiting until nothing runs any more in a pod of before.
 """
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.arms import ARMS, INSIDE, Fleet, rounds
+from tests.bench.arms import ARMS, rounds
 from tests.bench.page import page, ratio, table
+from tests.bench.systemd import INSIDE, Fleet
 from tests.lab.host import SystemdHost, unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
