@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from tests.fleet.compose import Compose
+from tests.fleet.kubernetes import Kubernetes
 from tests.fleet.member import Member
 from tests.fleet.pidfile import Pidfile
 from tests.fleet.systemd import Systemd
@@ -22,7 +23,7 @@ from tests.support.play import ROOT
 
 FOLDER = ROOT / ".lab" / "molecule"
 #: a further platform is one file beside these and a name here
-MEMBERS: tuple[type[Member], ...] = (Pidfile, Systemd, Compose)
+MEMBERS: tuple[type[Member], ...] = (Pidfile, Systemd, Compose, Kubernetes)
 #: the group, and the Molecule scenario, of all members together
 MIXED = "mixed"
 

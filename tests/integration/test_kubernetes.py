@@ -12,28 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.lab.cluster import Cluster, unavailable
-from tests.lab.cluster.app import FLAGS, NAMESPACE, WEB, WORKER, ClusterApp, up
+from tests.lab.cluster.app import FLAGS, WEB, WORKER, ClusterApp, up
 from tests.lab.lab import BREAK, LAST_DUAL_WRITE
 from tests.lab.postgres import DATABASE, USER
 from tests.lab.traffic import Traffic, read, summary
 from tests.lab.waiting import wait_until
+from tests.support.clusters import bind, holders
 from tests.support.measure import FLAG, LEGACY, MAP, VNEXT, figures, secrets_of
-from tests.support.play import ROOT, Ended, call, environ
+from tests.support.play import Ended, call, environ
 
 HOST = "staging-cluster"
 STRICT, BLOCKED = "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE", "TEAM_VNEXT_LEGACY_WRITE_BLOCKED"
-RIGHTS = ROOT / "docs" / "kubernetes_rbac.md"
-#: prints what every other process in a container holds for the three flags
-HOLDERS = """
-import os, pathlib
-for one in pathlib.Path("/proc").glob("[0-9]*/environ"):
-    if one.parent.name != str(os.getpid()):
-        held = dict(pair.split("=", 1) for pair in one.read_text().split("\\0") if "=" in pair)
-        print(",".join(held.get(flag, "-") for flag in %r))
-"""
+FLAGS_HELD = (FLAG, STRICT, BLOCKED)
 
 Run = Callable[..., Ended]
 
@@ -54,24 +46,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterApp]:
         undo.callback(made.down)
         bind(made)
         yield made
-
-
-def bind(app: ClusterApp) -> None:
-    """Give the user rollback the Role of the documentation's page, and nothing else."""
-    found = re.search(r"^```yaml\n(.*?)^```$", RIGHTS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert found, f"{RIGHTS} has no block of YAML"
-    items = []
-    for role in [one for one in yaml.safe_load_all(found[1]) if one["kind"] == "Role"]:
-        name = role["metadata"]["name"]
-        role["metadata"] = {"name": name, "namespace": NAMESPACE}
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
-        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "rollback"}
-        binding = {"kind": "RoleBinding", "metadata": role["metadata"], "subjects": [subject], "roleRef": reference}
-        items += [role, {"apiVersion": role["apiVersion"], **binding}]
-    assert items, f"the first block of YAML of {RIGHTS} has no Role"
-    given = app.folder / "rights.json"
-    given.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
-    app.kubectl("apply", "--filename", str(given))
 
 
 @pytest.fixture(scope="module")
@@ -122,16 +96,6 @@ def looked_at(app: ClusterApp) -> dict[str, Any]:
     return told
 
 
-def holders(app: ClusterApp, name: str) -> list[str]:
-    """Return what every process in a Deployment's pods holds for the three flags, told from inside."""
-    script = HOLDERS % ((FLAG, STRICT, BLOCKED),)
-    return [
-        line
-        for pod in sorted(app.running(name))
-        for line in app.kubectl("exec", pod, "--", "python3", "-c", script).split()
-    ]
-
-
 @pytest.fixture(scope="module")
 def before(app: ClusterApp, users: Path) -> dict[str, Any]:
     """What the cluster tells while the application dual-writes."""
@@ -171,7 +135,7 @@ def test_check_mode_shows_the_line_and_changes_nothing(
 
 def test_the_literal_command_switches_every_process_of_both_deployments(app: ClusterApp, first: Ended) -> None:
     assert first.rc == 0, first.text
-    web, worker = holders(app, WEB), holders(app, WORKER)
+    web, worker = holders(app, WEB, FLAGS_HELD), holders(app, WORKER, FLAGS_HELD)
     assert (len(web), {*web, *worker}, len(worker)) == (6, {"false,false,false"}, 1), "two pods of a leader and two"
     assert first.closed()["hosts"] == {HOST: "done"}
     last = app.sql(LAST_DUAL_WRITE)[0][0].astimezone(UTC)
@@ -266,7 +230,7 @@ def test_without_strict_mode_a_failing_legacy_side_is_logged_and_costs_no_reques
         assert app.request("POST", "/api/vnext/teams/create/", {"name": "while strict"}) == 500
         ended = run("disable_strict_mode", "-e", "dualwrite_hold=1")
         assert ended.rc == 0, ended.text
-        assert {*holders(app, WEB), *holders(app, WORKER)} == {"true,false,false"}
+        assert {*holders(app, WEB, FLAGS_HELD), *holders(app, WORKER, FLAGS_HELD)} == {"true,false,false"}
         assert app.request("POST", "/api/vnext/teams/create/", {"name": "no longer strict"}) == 201
         logged = "".join(app.kubectl("logs", pod) for pod in app.pods(WEB))
         assert re.search(r'"event": "dual_write_failed".*"slug": "no-longer-strict"', logged)
@@ -286,7 +250,7 @@ def test_blocked_legacy_writes_are_refused_and_vnext_works_in_one_roll(
     assert app.request("POST", "/api/legacy/teams/create/", {"name": "before the block"}) == 201
     ended = run("block_legacy_writes", "-e", "dualwrite_hold=1")
     assert ended.rc == 0, ended.text
-    assert {one.partition(",")[0] + one.rpartition(",")[2] for one in holders(app, WEB)} == {"falsetrue"}
+    assert {one.partition(",")[0] + one.rpartition(",")[2] for one in holders(app, WEB, FLAGS_HELD)} == {"falsetrue"}
     assert app.request("POST", "/api/legacy/teams/create/", {"name": "after the block"}) == 409
     assert app.request("POST", "/api/vnext/teams/create/", {"name": "after the block"}) == 201
     assert [looked_at(app)[name]["revision"] - standing[name]["revision"] for name in (WEB, WORKER)] == [1, 1]

@@ -27,13 +27,13 @@ BLOCK = 65536
 
 
 class Balancer:
-    """One port for one Service; `start` and `stop` are called once."""
+    """One port for one Service, a free one unless it is given; `start` and `stop` are called once."""
 
-    def __init__(self, cluster: Cluster, namespace: str, service: str) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, service: str, port: int | None = None) -> None:
         self.cluster = cluster
         self.namespace = namespace
         self.service = service
-        self.port = parts.free_port()
+        self.port = port or parts.free_port()
         self.ready: tuple[tuple[str, int], ...] = ()
         self._turns = itertools.count()
         self._ending = threading.Event()
