@@ -93,7 +93,7 @@ class Kubernetes(Member):
 
     def dual_writing(self) -> None:
         app = self.app()
-        app.kubectl("apply", "--filename", str(MANIFESTS / "deltacrown.yaml"))
+        app.kubectl("apply", "--filename", str(MANIFESTS))
         for name in (WEB, WORKER):
             app.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
         if set(self.held()) != {"true"}:

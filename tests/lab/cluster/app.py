@@ -21,7 +21,7 @@ NAMESPACE = "deltacrown"
 WEB, WORKER = "deltacrown-web", "deltacrown-worker"
 FLAGS = "deltacrown-web-flags"
 MIGRATE = "job/deltacrown-migrate"
-MANIFESTS = Path(__file__).parent
+MANIFESTS = Path(__file__).parent / "manifests"
 READY_S = 60
 
 
@@ -130,9 +130,9 @@ def up(cluster: Cluster, folder: Path) -> ClusterApp:
     app.postgres.start(parts.free_port(), address=cluster.gateway, clients=cluster.pods)
     cluster.kubectl("create", "namespace", NAMESPACE)
     _settings(app)
-    app.kubectl("apply", "--filename", str(MANIFESTS / "migrate.yaml"))
+    app.kubectl("apply", "--filename", str(Path(__file__).with_name("migrate.yaml")))
     _await(app, "wait", "--for=condition=complete", MIGRATE)
-    app.kubectl("apply", "--filename", str(MANIFESTS / "deltacrown.yaml"))
+    app.kubectl("apply", "--filename", str(MANIFESTS))
     app.balancer.start()
     for name in (WEB, WORKER):
         _await(app, "rollout", "status", f"deployment/{name}")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline import Deadline, wait_until
-from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import compose_containers, proc
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import compose_containers, inside, proc
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.compose_env import Project, Sources
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.compose_project import environment
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.docker import Docker
@@ -312,7 +312,7 @@ def test_a_process_put_into_a_container_and_a_one_off_one_are_told(compose_bench
     entry = bench.running("web")
     bench.engine.docker("exec", "--detach", *bench.containers("web"), "sleep", "300")
     bench.compose("run", "--detach", "--no-deps", "--entrypoint", "sleep", "web", "300")
-    time.sleep(compose_containers.VISITOR + 0.2)  # younger ones may be a probe's command
+    time.sleep(inside.VISITOR + 0.2)  # younger ones may be a probe's command
     assert len(read(bench, entry)["instances"]) == 5
     told = bench.set(entry)
     assert told["error"] == "VerificationFailed"

@@ -226,7 +226,7 @@ def test_run_ids_sort_by_time_and_name_the_scenario():
 
 def test_runs_of_one_second_sort_as_they_began():
     made = []
-    for _ in range(20):
-        made.append(new_run_id("rollback"))
+    for dummy in range(20):
+        made.append(new_run_id(f"rollback {dummy}"))
         time.sleep(0.002)
     assert made == sorted(made)
