@@ -260,7 +260,7 @@ class ComposePlatform(Platform):
         """Return every process of every running container, those only whose command line ``instance_match`` finds."""
         running = [one for one in self.containers() if one.running]
         held = processes(running, self.docker)
-        self._held = {}
+        now: dict[str, tuple[Container, Held]] = {}
         found: list[Instance] = []
         for container in running:
             mine = held[container.id]
@@ -269,8 +269,9 @@ class ComposePlatform(Platform):
             for one in mine:
                 role = "main" if len(mine) == 1 else "master" if one is mine[0] else "worker"
                 key = f"{container.id[:12]}:{one.pid}:{one.started}"
-                self._held[key] = (container, one)
+                now[key] = (container, one)
                 found.append(Instance(key, f"{container.name} {role} {one.pid}", one.started_at, role))
+        self._held = now  # at once: probes ask for instances and act on them at the same time
         return found
 
     def interrupted(self) -> bool:

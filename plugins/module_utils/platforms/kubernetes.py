@@ -254,18 +254,21 @@ class KubernetesPlatform(Platform):
 
     def instances(self) -> list[Instance]:
         """Return every process of every running container that carries the flags, in pods that are just ending too."""
-        self._held = {}
-        told = self._each(self._read)
+        self._held, found = self._look()  # at once: probes ask for instances and act on them at the same time
+        return found
+
+    def _look(self) -> tuple[dict[str, tuple[str, Process]], list[Instance]]:
+        held: dict[str, tuple[str, Process]] = {}
         found: list[Instance] = []
-        for name, (pods, several) in told.items():
+        for name, (pods, several) in self._each(self._read).items():
             for listed in pods.values():
                 mine = [one for one in listed if self._counts(one)]
                 for one in mine:
-                    self._held[one.id] = (name, one)
+                    held[one.id] = (name, one)
                     started = one.held.started_at if one.held else one.pod["metadata"]["creationTimestamp"]
                     role = role_of(one, mine) if one.held else "main"
                     found.append(Instance(one.id, called(one, mine, several), started, role))
-        return found
+        return held, found
 
     def _counts(self, process: Process) -> bool:
         return process.held is None or not self.instance_match or bool(self.instance_match.search(process.held.command))
@@ -382,8 +385,8 @@ class KubernetesPlatform(Platform):
 
     def logs(self, since: str) -> list[str]:
         """Return what the containers that carry the flags wrote since then, in the order of time."""
-        self.instances()
-        pairs = sorted({(str(one.pod["metadata"]["name"]), one.container) for name, one in self._held.values()})
+        held, dummy = self._look()
+        pairs = sorted({(str(one.pod["metadata"]["name"]), one.container) for name, one in held.values()})
 
         def read(pair: tuple[str, str]) -> list[tuple[str, str]]:
             path = f"/api/v1/namespaces/{self.namespace}/pods/{pair[0]}/log"
