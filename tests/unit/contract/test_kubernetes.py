@@ -145,6 +145,11 @@ def test_all_kinds_are_rolled_once_and_at_the_same_time(bench: KubernetesBench) 
     assert [held(told, name) for name in ("shop", "queue", "agent")] == [["false"] * 2, ["false"] * 2, ["false"]]
     assert [bench.revision("web"), bench.revision("api")] == ["2", "2"]
     assert switch(*entries)["changed"] is False
+    back = {"spec": {"template": {"spec": {"containers": [{"name": "web", "env": [ON]}]}}}}
+    bench.call_api("PATCH", f"{bench.apps}/deployments/web", back, "application/strategic-merge-patch+json")
+    until(lambda: [one["metadata"].get("deletionTimestamp") for one in bench.pods("web")] == [None])
+    assert held(switch(entries[0]), "shop") == ["false"] * 2
+    assert [bench.revision("web"), bench.revision("api")] == ["4", "2"], "what holds the value is not rolled"
 
 
 def test_a_cron_job_has_the_value_at_its_next_run_and_a_running_job_is_waited_for(bench: KubernetesBench) -> None:
