@@ -64,8 +64,8 @@ options:
   on_unlisted:
     description:
       - What to do when something that is part of none of O(workloads) holds another value after the change, a process
-        of the host for instance that has one of the flags in its environment, or a container of the same Compose
-        project.
+        of the host for instance that has one of the flags in its environment, a container of the same Compose project,
+        or a pod or CronJob of the same namespace.
       - With V(warn) it is named in a warning, with V(fail) the call fails. The flags are set either way.
     type: str
     choices: [warn, fail]

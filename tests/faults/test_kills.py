@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tests.faults.conftest import extra
 from tests.faults.expect import canary_since, chain_of, lock_of, proved
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
-from tests.support.controller import Controller, at_files
+from tests.support.controller import Controller, another_change, at_files
 from tests.support.measure import FLAG, canaries, held
 from tests.support.play import command, environ
 
@@ -34,14 +33,6 @@ def controller(lab: Lab, reports: Path, tmp_path: Path) -> Iterator[Controller]:
 def _fence(lab: Lab) -> str:
     """Return the file with which the module flag keeps changes of the lab's web workload apart."""
     return fence_files([f"pidfile {lab.paths.pidfile('web')}"])[0]
-
-
-@contextlib.contextmanager
-def another_change(lab: Lab) -> Iterator[None]:
-    """Hold what keeps changes of the lab's web workload apart, as another change would."""
-    with open(_fence(lab), "a", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _at_fence(lab: Lab) -> list[int]:
@@ -90,7 +81,7 @@ def _finishes(controller: Controller, rollback: Callable, lab: Lab) -> None:
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_at_any_moment_the_same_command_finishes(lab, rollback, controller, moment):
     before = lab.paths.env_file.read_bytes()
-    with another_change(lab) if moment == "flag-before-the-edit" else contextlib.nullcontext():
+    with another_change([_fence(lab)]) if moment == "flag-before-the-edit" else contextlib.nullcontext():
         wait_until(lambda: MOMENTS[moment](controller, lab), moment, 60)
         controller.kill_all()
     assert "close" not in controller.phases()

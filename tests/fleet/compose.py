@@ -6,23 +6,22 @@ import contextlib
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.fleet.member import Member
+from tests.fleet.member import ServedMember
 from tests.lab.docker import Engine, unavailable
 from tests.lab.docker.app import PROJECT, ComposeApp, up
 from tests.lab.docker.engine import machines_own
-from tests.lab.postgres import DATABASE, USER, Postgres
+from tests.lab.postgres import Postgres
 from tests.lab.waiting import LabError, wait_until
 from tests.support.play import ROOT
-from tests.support.projects import holders
+from tests.support.projects import holders, variables_of
 
 
-class Compose(Member):
+class Compose(ServedMember):
     """Two services; their project and its database lie on this machine."""
 
     platform = "compose"
@@ -58,27 +57,13 @@ class Compose(Member):
         return ROOT / "inventories" / "staging-compose" / "group_vars" / "compose"
 
     def host_variables(self) -> dict[str, Any]:
-        app = self.app()
         described = yaml.safe_load((self.group_variables() / "dualwrite.yml").read_text())["dualwrite_workloads"]
         for workload in described:
             workload["options"]["docker_cli"] = self._client()
         return {
-            "ansible_connection": "local",
-            "ansible_become": False,
-            "ansible_python_interpreter": sys.executable,
-            "deltacrown_project": str(app.folder),
-            "deltacrown_url": app.url,
-            "deltacrown_token_file": str(app.token_file),
+            **variables_of(self.app()),
             "dualwrite_lock_folder": str(self.folder / "lock"),
             "dualwrite_workloads": described,
-            "dualwrite_database": {
-                "login_host": str(app.postgres.socket_dir),
-                "login_port": app.postgres.port,
-                "login_user": USER,
-                "login_db": DATABASE,
-                "passfile": str(app.password_file),
-                "ssl_mode": "disable",
-            },
         }
 
     def _client(self) -> str:
@@ -102,10 +87,3 @@ class Compose(Member):
     def held(self) -> list[str]:
         app = self.app()
         return [value for service in ("web", "worker") for value in holders(app, service)]
-
-    def users(self) -> tuple[str, int, str]:
-        app = self.app()
-        return self.engine.address, app.port, app.token_file.read_text().strip()
-
-    def connect(self) -> Any:
-        return self.app().postgres.connect()

@@ -12,19 +12,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.fleet.member import Member
+from tests.fleet.member import ServedMember
 from tests.lab.cluster import Cluster, build, unavailable
 from tests.lab.cluster.app import MANIFESTS, NAMESPACE, WEB, WORKER, ClusterApp, up
 from tests.lab.cluster.balancer import Balancer
-from tests.lab.postgres import DATABASE, USER, Postgres
+from tests.lab.postgres import Postgres
 from tests.lab.processes import Process, start_time
 from tests.lab.waiting import LabError, wait_until
-from tests.support.clusters import bind, holders
+from tests.support.clusters import bind, holders, set_flags, variables_of
 from tests.support.measure import FLAG
 from tests.support.play import ROOT
 
 
-class Kubernetes(Member):
+class Kubernetes(ServedMember):
     """Two Deployments; their database and what is in front of them lie on this machine."""
 
     platform = "kubernetes"
@@ -70,20 +70,9 @@ class Kubernetes(Member):
         return ROOT / "inventories" / "staging-kubernetes" / "group_vars" / "kubernetes"
 
     def host_variables(self) -> dict[str, Any]:
-        app = self.app()
         return {
-            "deltacrown_kubeconfig": str(self.cluster.kubeconfig_of("rollback")),
-            "deltacrown_url": app.url,
-            "deltacrown_token_file": str(app.token_file),
+            **variables_of(self.app()),
             "dualwrite_lock_folder": str(self.folder / "lock"),
-            "dualwrite_database": {
-                "login_host": str(app.postgres.socket_dir),
-                "login_port": app.postgres.port,
-                "login_user": USER,
-                "login_db": DATABASE,
-                "passfile": str(app.password_file),
-                "ssl_mode": "disable",
-            },
             "fleet_kubectl": [
                 str(build.program("kubectl")),
                 f"--kubeconfig={self.cluster.kubeconfig}",
@@ -97,9 +86,7 @@ class Kubernetes(Member):
         for name in (WEB, WORKER):
             app.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
         if set(self.held()) != {"true"}:
-            app.kubectl("rollout", "restart", f"deployment/{WEB}", f"deployment/{WORKER}")
-            for name in (WEB, WORKER):
-                app.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+            set_flags(app, **{FLAG: "true"})
         wait_until(app.healthy, "the application to answer healthy")
         wait_until(lambda: set(self.held()) == {"true"}, "every process to hold dual-write on", 30)
 
@@ -108,15 +95,8 @@ class Kubernetes(Member):
         found = []
         for name in (WEB, WORKER):
             with contextlib.suppress(LabError):  # a pod went away between the question and the look
-                found += holders(app, name, (FLAG,))
+                found += holders(app, name)
         return found
-
-    def users(self) -> tuple[str, int, str]:
-        app = self.app()
-        return "127.0.0.1", app.port, app.token_file.read_text().strip()
-
-    def connect(self) -> Any:
-        return self.app().postgres.connect()
 
 
 def main(name: str, port: str) -> None:

@@ -73,3 +73,19 @@ class Member(abc.ABC):
         with contextlib.closing(self.connect()) as link, link.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM organizations_teamevent")
             return int(cursor.fetchone()[0])
+
+
+class ServedMember(Member):
+    """A member whose application lies in containers, with its database and its files on this machine."""
+
+    @abc.abstractmethod
+    def app(self) -> Any:
+        """Return the application that is up: ComposeApp or ClusterApp."""
+
+    def users(self) -> tuple[str, int, str]:
+        app = self.app()
+        host, dummy, port = app.url.removeprefix("http://").partition(":")
+        return host, int(port), app.token_file.read_text().strip()
+
+    def connect(self) -> Any:
+        return self.app().postgres.connect()

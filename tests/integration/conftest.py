@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.gates.tree import copied_tree
+from tests.lab.cluster.app import ClusterApp
 from tests.lab.docker import Engine
 from tests.lab.docker import app as docker_app
 from tests.lab.docker.app import ComposeApp
 from tests.lab.lab import Lab
-from tests.support import projects
+from tests.support import clusters, projects
 from tests.support.measure import FIGURES, await_dual_writes
 
 
@@ -72,6 +73,22 @@ def project() -> Iterator[ComposeApp]:
 
 
 @pytest.fixture(scope="session")
-def operator(project: ComposeApp, clone: Path, tmp_path_factory: pytest.TempPathFactory) -> projects.Operator:
+def operator(project: ComposeApp, clone: Path, tmp_path_factory: pytest.TempPathFactory) -> projects.ProjectOperator:
     """Whoever runs playbooks for that project from a clone."""
-    return projects.Operator(project, clone, tmp_path_factory.mktemp("operator"))
+    return projects.ProjectOperator(project, clone, tmp_path_factory.mktemp("operator"))
+
+
+@pytest.fixture(scope="session")
+def cluster_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterApp]:
+    """The application in a cluster, for who has the rights of the page; every module says which flags it is to hold."""
+    with clusters.application("it", tmp_path_factory.mktemp("deltacrown")) as made:
+        clusters.bind(made)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def cluster_operator(
+    cluster_app: ClusterApp, clone: Path, tmp_path_factory: pytest.TempPathFactory
+) -> clusters.ClusterOperator:
+    """Whoever runs playbooks for it from a clone."""
+    return clusters.ClusterOperator(cluster_app, clone, tmp_path_factory.mktemp("cluster-operator"))

@@ -13,7 +13,7 @@ from tests.lab.traffic import Traffic, read, summary
 from tests.lab.waiting import wait_until
 from tests.support.measure import FLAG, LEGACY, MAP, VNEXT, figures, secrets_of
 from tests.support.play import Ended
-from tests.support.projects import HOST, Operator, count, dual_writing, holders
+from tests.support.projects import HOST, ProjectOperator, dual_writing, holders
 
 ROLLBACK = "rollback_dual_write"
 
@@ -30,8 +30,8 @@ def users(app: ComposeApp, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Traffic for the whole module; the path of its log."""
     log = tmp_path_factory.mktemp("users") / "traffic.jsonl"
     with Traffic(app.engine.address, app.port, app.token_file.read_text().strip(), log, rate=20):
-        start = count(app, MAP)
-        wait_until(lambda: count(app, MAP) >= start + 10, "ten dual writes")
+        start = app.count(MAP)
+        wait_until(lambda: app.count(MAP) >= start + 10, "ten dual writes")
         yield log
 
 
@@ -45,13 +45,13 @@ def before(app: ComposeApp, users: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def checked(before: dict[str, Any], operator: Operator) -> Ended:
+def checked(before: dict[str, Any], operator: ProjectOperator) -> Ended:
     """The command in check mode."""
     return operator.run(ROLLBACK, "--check", "--diff")
 
 
 @pytest.fixture(scope="module")
-def first(checked: Ended, operator: Operator) -> Ended:
+def first(checked: Ended, operator: ProjectOperator) -> Ended:
     """The literal command, under traffic, while the application dual-writes."""
     return operator.run(ROLLBACK)
 
@@ -85,9 +85,9 @@ def test_one_scalar_of_the_compose_file_was_edited(app: ComposeApp, before: dict
 
 
 def test_nothing_dual_writes_any_more(app: ComposeApp, users: Path, first: Ended) -> None:
-    written, teams = [count(app, table) for table in (LEGACY, MAP)], count(app, VNEXT)
-    wait_until(lambda: count(app, VNEXT) >= teams + 10, "ten more teams of the traffic")
-    assert [count(app, table) for table in (LEGACY, MAP)] == written
+    written, teams = [app.count(table) for table in (LEGACY, MAP)], app.count(VNEXT)
+    wait_until(lambda: app.count(VNEXT) >= teams + 10, "ten more teams of the traffic")
+    assert [app.count(table) for table in (LEGACY, MAP)] == written
     seen = summary(line for line in read(users) if line["time"] >= first.called.isoformat())
     figures(requests=seen["sent"], failed=seen["failed"])
 
@@ -97,7 +97,7 @@ def test_no_secret_is_told(app: ComposeApp, first: Ended) -> None:
     assert [one for one in secrets_of((app.folder / "deltacrown.env").read_text()) if one in told] == []
 
 
-def test_the_same_command_again_changes_nothing(app: ComposeApp, first: Ended, operator: Operator) -> None:
+def test_the_same_command_again_changes_nothing(app: ComposeApp, first: Ended, operator: ProjectOperator) -> None:
     running = [app.containers(service) for service in ("web", "worker", "cache")]
     ended = operator.run(ROLLBACK, env={"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"})
     assert ended.rc == 0, ended.text

@@ -5,10 +5,7 @@ One run after the other goes on where the one before it died, so that one projec
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,11 +13,9 @@ import pytest
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.registry import make
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.fence import fence_files
 from tests.lab.docker.app import ComposeApp
-from tests.lab.waiting import wait_until
-from tests.support.controller import Controller, at_files
+from tests.support.controller import Controller, another_change, at_files, killed_when, taken_over
 from tests.support.measure import FLAG, VNEXT, figures
-from tests.support.play import Ended
-from tests.support.projects import HOST, SERVICES, Operator, dual_writing, holders, sql
+from tests.support.projects import HOST, SERVICES, ProjectOperator, dual_writing, holders
 
 ROLLBACK = "rollback_dual_write"
 BRISK = {"dualwrite_hold": 1, "dualwrite_verify_timeout": 20}
@@ -41,7 +36,7 @@ def dead() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def fences(app: ComposeApp, operator: Operator) -> list[str]:
+def fences(app: ComposeApp, operator: ProjectOperator) -> list[str]:
     """The files that keep two changes of the project apart."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in operator.environ().items():
@@ -54,33 +49,15 @@ Kill = Callable[[Callable[[Controller], bool]], Controller]
 
 
 @pytest.fixture
-def kill(app: ComposeApp, operator: Operator, dead: list[str], tmp_path: Path) -> Kill:
+def kill(app: ComposeApp, operator: ProjectOperator, dead: list[str], tmp_path: Path) -> Kill:
     """Run the command until something is so, and kill it with all that it has started, docker clients too."""
 
     def until(reached: Callable[[Controller], bool]) -> Controller:
         one = operator.begin(ROLLBACK, tmp_path / "output", **BRISK)
-        try:
-            wait_until(lambda: reached(one) or one.process.poll() is not None, "the moment", 60)
-        finally:
-            one.kill_all()
-        said = (tmp_path / "output").read_text()
-        assert one.process.returncode < 0, said
-        assert "close" not in one.phases(), said
-        folder = one.run_folder()
-        assert folder
-        dead.append(folder.name)
+        dead.append(killed_when(one, reached, tmp_path / "output"))
         return one
 
     return until
-
-
-@contextlib.contextmanager
-def another_change(paths: list[str]) -> Iterator[None]:
-    """Hold what keeps changes of the project apart, as another change would."""
-    with contextlib.ExitStack() as held:
-        for path in paths:
-            fcntl.flock(held.enter_context(open(path, "a", encoding="ascii")), fcntl.LOCK_EX)
-        yield
 
 
 def declared(app: ComposeApp) -> str:
@@ -98,7 +75,7 @@ def running(app: ComposeApp) -> list[str]:
     return [one for service in SERVICES for one in app.containers(service)]
 
 
-def test_killed_with_the_lock_nothing_is_changed(app: ComposeApp, operator: Operator, kill: Kill) -> None:
+def test_killed_with_the_lock_nothing_is_changed(app: ComposeApp, operator: ProjectOperator, kill: Kill) -> None:
     kill(lambda one: operator.lock.exists())
     assert (declared(app), held(app)) == ("true", {"true"})
 
@@ -122,12 +99,14 @@ def test_killed_while_containers_are_replaced(app: ComposeApp, kill: Kill) -> No
 
 
 def test_killed_while_it_verifies_every_process_holds_the_flag(app: ComposeApp, kill: Kill) -> None:
-    one = kill(lambda one: sql(app, CANARIES)[0][0] > 0)
+    one = kill(lambda one: app.sql(CANARIES)[0][0] > 0)
     assert "flag" in one.phases()
     assert held(app) == {"false"}
 
 
-def test_the_same_command_finishes_and_says_what_it_found(app: ComposeApp, operator: Operator, dead: list[str]) -> None:
+def test_the_same_command_finishes_and_says_what_it_found(
+    app: ComposeApp, operator: ProjectOperator, dead: list[str]
+) -> None:
     containers = running(app)
     ended = operator.run(ROLLBACK, **BRISK)
     assert ended.rc == 0, ended.text
@@ -135,14 +114,9 @@ def test_the_same_command_finishes_and_says_what_it_found(app: ComposeApp, opera
     opened = ended.entries()[0]["data"]
     assert opened["resumes"][-1] == dead[-1]
     assert ended.phase("lock")["taken_over"]["run_id"] == dead[-1]
-    assert all(_taken_over(ended, name) for name in dead)
+    assert all(taken_over(ended.run_folder.parent / name / "record.jsonl") for name in dead)
     assert not operator.lock.exists()
     assert (declared(app), held(app), running(app)) == ("false", {"false"}, containers)
     assert len(app.compose("ps", "--all", "--quiet").split()) == 3
-    assert sql(app, CANARIES) == [(0,)]
+    assert app.sql(CANARIES) == [(0,)]
     figures(the_same_command_after_five_kills=ended.took)
-
-
-def _taken_over(ended: Ended, name: str) -> bool:
-    lines = (ended.run_folder.parent / name / "record.jsonl").read_text().splitlines()
-    return [json.loads(line)["type"] for line in lines[-2:]] == ["interrupted", "takeover"]

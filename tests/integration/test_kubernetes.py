@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,15 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.lab.cluster import Cluster, unavailable
-from tests.lab.cluster.app import FLAGS, WEB, WORKER, ClusterApp, up
+from tests.lab.cluster.app import FLAGS, WEB, WORKER, ClusterApp
 from tests.lab.lab import BREAK, LAST_DUAL_WRITE
-from tests.lab.postgres import DATABASE, USER
 from tests.lab.traffic import Traffic, read, summary
 from tests.lab.waiting import wait_until
-from tests.support.clusters import bind, holders
+from tests.support.clusters import ClusterOperator, holders, set_flags
 from tests.support.measure import FLAG, LEGACY, MAP, VNEXT, figures, secrets_of
-from tests.support.play import Ended, call, environ
+from tests.support.play import Ended
 
 HOST = "staging-cluster"
 STRICT, BLOCKED = "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE", "TEAM_VNEXT_LEGACY_WRITE_BLOCKED"
@@ -31,21 +27,10 @@ Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterApp]:
-    """The application, which dual-writes; where there can be no cluster, the reason is printed (in CI: a failure)."""
-    reason = unavailable()
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-    with contextlib.ExitStack() as undo:
-        cluster = Cluster(f"it-{os.getpid()}")
-        undo.callback(cluster.down)
-        cluster.up()
-        made = up(cluster, tmp_path_factory.mktemp("deltacrown"))
-        undo.callback(made.down)
-        bind(made)
-        yield made
+def app(cluster_app: ClusterApp) -> ClusterApp:
+    """The application, which dual-writes."""
+    set_flags(cluster_app, **{FLAG: "true", STRICT: "false", BLOCKED: "false"})
+    return cluster_app
 
 
 @pytest.fixture(scope="module")
@@ -58,28 +43,11 @@ def users(app: ClusterApp, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def run(clone: Path, app: ClusterApp, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run a playbook as an operator does; further variables say where the application of this test is."""
-    variables: dict[str, Any] = {
-        "deltacrown_kubeconfig": str(app.cluster.kubeconfig_of("rollback")),
-        "deltacrown_url": app.url,
-        "deltacrown_token_file": str(app.token_file),
-        "dualwrite_lock_folder": str(tmp_path_factory.mktemp("lock")),
-        "dualwrite_database": {
-            "login_host": str(app.postgres.socket_dir),
-            "login_port": app.postgres.port,
-            "login_user": USER,
-            "login_db": DATABASE,
-            "passfile": str(app.password_file),
-            "ssl_mode": "disable",
-        },
-    }
-    given = tmp_path_factory.mktemp("given") / "variables.json"
-    given.write_text(json.dumps(variables))
+def run(cluster_operator: ClusterOperator) -> Run:
+    """Run a playbook as an operator does."""
 
     def playbook(name: str = "rollback_dual_write", *more: str, **env: str) -> Ended:
-        argv = ["ansible-playbook", f"{name}.yml", "-i", "staging-kubernetes", "-e", f"@{given}", *more]
-        return call(argv, clone / "reports", environ(**env), cwd=clone / "playbooks")
+        return cluster_operator.run(name, *more, env=env)
 
     return playbook
 
@@ -135,7 +103,7 @@ def test_check_mode_shows_the_line_and_changes_nothing(
 
 def test_the_literal_command_switches_every_process_of_both_deployments(app: ClusterApp, first: Ended) -> None:
     assert first.rc == 0, first.text
-    web, worker = holders(app, WEB, FLAGS_HELD), holders(app, WORKER, FLAGS_HELD)
+    web, worker = holders(app, WEB, *FLAGS_HELD), holders(app, WORKER, *FLAGS_HELD)
     assert (len(web), {*web, *worker}, len(worker)) == (6, {"false,false,false"}, 1), "two pods of a leader and two"
     assert first.closed()["hosts"] == {HOST: "done"}
     last = app.sql(LAST_DUAL_WRITE)[0][0].astimezone(UTC)
@@ -211,15 +179,8 @@ def test_status_shows_every_flag_of_both_workloads(first: Ended, run: Run) -> No
 @pytest.fixture(scope="module")
 def strict(app: ClusterApp, first: Ended) -> dict[str, Any]:
     """What the cluster tells when the application dual-writes strictly again, as a deployment would have it."""
-    data = {"data": {FLAG: "true", STRICT: "true", BLOCKED: "false"}}
-    app.kubectl("patch", "configmap", FLAGS, "--patch", json.dumps(data))
-    app.kubectl("rollout", "restart", f"deployment/{WEB}", f"deployment/{WORKER}")
-    for name in (WEB, WORKER):
-        app.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
-    told = looked_at(app)
-    new = {*told[WEB]["pods"], *told[WORKER]["pods"]}
-    wait_until(lambda: app.running(WEB) | app.running(WORKER) == new, "the pods of before to end", 30)
-    return told
+    set_flags(app, **{FLAG: "true", STRICT: "true", BLOCKED: "false"})
+    return looked_at(app)
 
 
 def test_without_strict_mode_a_failing_legacy_side_is_logged_and_costs_no_request(
@@ -230,7 +191,7 @@ def test_without_strict_mode_a_failing_legacy_side_is_logged_and_costs_no_reques
         assert app.request("POST", "/api/vnext/teams/create/", {"name": "while strict"}) == 500
         ended = run("disable_strict_mode", "-e", "dualwrite_hold=1")
         assert ended.rc == 0, ended.text
-        assert {*holders(app, WEB, FLAGS_HELD), *holders(app, WORKER, FLAGS_HELD)} == {"true,false,false"}
+        assert {*holders(app, WEB, *FLAGS_HELD), *holders(app, WORKER, *FLAGS_HELD)} == {"true,false,false"}
         assert app.request("POST", "/api/vnext/teams/create/", {"name": "no longer strict"}) == 201
         logged = "".join(app.kubectl("logs", pod) for pod in app.pods(WEB))
         assert re.search(r'"event": "dual_write_failed".*"slug": "no-longer-strict"', logged)
@@ -250,7 +211,7 @@ def test_blocked_legacy_writes_are_refused_and_vnext_works_in_one_roll(
     assert app.request("POST", "/api/legacy/teams/create/", {"name": "before the block"}) == 201
     ended = run("block_legacy_writes", "-e", "dualwrite_hold=1")
     assert ended.rc == 0, ended.text
-    assert {one.partition(",")[0] + one.rpartition(",")[2] for one in holders(app, WEB, FLAGS_HELD)} == {"falsetrue"}
+    assert {one.partition(",")[0] + one.rpartition(",")[2] for one in holders(app, WEB, *FLAGS_HELD)} == {"falsetrue"}
     assert app.request("POST", "/api/legacy/teams/create/", {"name": "after the block"}) == 409
     assert app.request("POST", "/api/vnext/teams/create/", {"name": "after the block"}) == 201
     assert [looked_at(app)[name]["revision"] - standing[name]["revision"] for name in (WEB, WORKER)] == [1, 1]

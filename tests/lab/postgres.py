@@ -107,6 +107,17 @@ class Postgres:
         link.autocommit = True
         return link
 
+    def variables(self, passfile: Path) -> dict[str, Any]:
+        """Return what the inventory's `dualwrite_database` has to say for probes by way of the socket."""
+        return {
+            "login_host": str(self.socket_dir),
+            "login_port": self.port,
+            "login_user": USER,
+            "login_db": DATABASE,
+            "passfile": str(passfile),
+            "ssl_mode": "disable",
+        }
+
     def _prepare(self) -> None:
         """Make folders and passwords, and run initdb unless that was done."""
         self.password_file.parent.mkdir(mode=0o700, exist_ok=True)

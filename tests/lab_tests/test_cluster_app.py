@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -12,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.cluster import Cluster, unavailable
-from tests.lab.cluster.app import WEB, WORKER, ClusterApp, up
+from tests.lab.cluster.app import WEB, WORKER, ClusterApp
 from tests.lab.cluster.balancer import SILENCE_S
 from tests.lab.traffic import Traffic
 from tests.lab.waiting import wait_until
+from tests.support.clusters import application
 
 MAP = "organizations_teammigrationmap"
 
@@ -24,18 +22,8 @@ MAP = "organizations_teammigrationmap"
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterApp]:
     """The application in a cluster of its own; where there can be none, the reason is printed (in CI: a failure)."""
-    reason = unavailable()
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
     began = time.monotonic()
-    with contextlib.ExitStack() as undo:
-        cluster = Cluster(f"app-{os.getpid()}")
-        undo.callback(cluster.down)
-        cluster.up()
-        made = up(cluster, tmp_path_factory.mktemp("deltacrown"))
-        undo.callback(made.down)
+    with application("app", tmp_path_factory.mktemp("deltacrown")) as made:
         print(f"\ncluster and application up in {time.monotonic() - began:.1f} s")
         yield made
 

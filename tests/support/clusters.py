@@ -2,39 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
-from tests.lab.cluster.app import NAMESPACE, ClusterApp
+from tests.lab.cluster import Cluster, unavailable
+from tests.lab.cluster.app import FLAGS, NAMESPACE, WEB, WORKER, ClusterApp, up
+from tests.lab.waiting import wait_until
+from tests.support.inside import look
 from tests.support.measure import FLAG
+from tests.support.operator import Operator
 from tests.support.play import ROOT
 
 RIGHTS = ROOT / "docs" / "kubernetes_rbac.md"
-#: prints what every other process in a container holds for these flags
-HOLDERS = """
-import os, pathlib
-for one in pathlib.Path("/proc").glob("[0-9]*/environ"):
-    try:
-        text = one.read_text()
-    except OSError:
-        continue  # it has just ended
-    if one.parent.name != str(os.getpid()):
-        held = dict(pair.split("=", 1) for pair in text.split("\\0") if "=" in pair)
-        print(",".join(held.get(flag, "-") for flag in %r))
-"""
 
 
-def holders(app: ClusterApp, name: str, flags: Sequence[str] = (FLAG,)) -> list[str]:
+@contextlib.contextmanager
+def application(name: str, folder: Path) -> Iterator[ClusterApp]:
+    """Have the application in a cluster of its own; where there can be none, say why and skip (in CI: fail)."""
+    reason = unavailable()
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with contextlib.ExitStack() as undo:
+        cluster = Cluster(f"{name}-{os.getpid()}")
+        undo.callback(cluster.down)
+        made = up(cluster.up(), folder)
+        undo.callback(made.down)
+        yield made
+
+
+class ClusterOperator(Operator):
+    """Whoever operates the application, with the rights of the documentation's page."""
+
+    def __init__(self, app: ClusterApp, clone: Path, folder: Path) -> None:
+        super().__init__("staging-kubernetes", variables_of(app), clone, folder)
+
+
+def variables_of(app: ClusterApp) -> dict[str, Any]:
+    """Return what an inventory says of the application."""
+    return {
+        "deltacrown_kubeconfig": str(app.cluster.kubeconfig_of("rollback")),
+        "deltacrown_url": app.url,
+        "deltacrown_token_file": str(app.token_file),
+        "dualwrite_database": app.postgres.variables(app.password_file),
+    }
+
+
+def holders(app: ClusterApp, name: str, *flags: str) -> list[str]:
     """Return what every process in a Deployment's pods holds for the flags, told from inside."""
-    script = HOLDERS % (tuple(flags),)
-    return [
-        line
-        for pod in sorted(app.running(name))
-        for line in app.kubectl("exec", pod, "--", "python3", "-c", script).split()
-    ]
+    told = [app.kubectl("exec", pod, "--", *look(*(flags or (FLAG,)))) for pod in sorted(app.running(name))]
+    return "".join(told).split()
+
+
+def set_flags(app: ClusterApp, **flags: str) -> None:
+    """Have every process of the application hold these flags, as an operator would: the ConfigMap, then a restart."""
+    app.kubectl("patch", "configmap", FLAGS, "--patch", json.dumps({"data": flags}))
+    app.kubectl("rollout", "restart", f"deployment/{WEB}", f"deployment/{WORKER}")
+    for name in (WEB, WORKER):
+        app.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+    new = {*app.pods(WEB), *app.pods(WORKER)}
+    wait_until(lambda: app.running(WEB) | app.running(WORKER) == new, "the pods of before to end", 30)
 
 
 def bind(app: ClusterApp) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.lab.waiting import wait_until
 from tests.support.play import PLAYBOOKS
 
 
@@ -95,3 +97,32 @@ def _is_of_lab(pid: int) -> bool:
         return b"LAB_MEMBER_OF=" in Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return True
+
+
+@contextlib.contextmanager
+def another_change(fences: Sequence[str]) -> Iterator[None]:
+    """Hold the files that keep two changes of the same thing apart, as another change would."""
+    with contextlib.ExitStack() as held:
+        for path in fences:
+            fcntl.flock(held.enter_context(open(path, "a", encoding="ascii")), fcntl.LOCK_EX)
+        yield
+
+
+def killed_when(one: Controller, reached: Callable[[Controller], bool], output: Path) -> str:
+    """Wait until something is so, kill the controller with all that it has started, and return its run's name."""
+    try:
+        wait_until(lambda: reached(one) or one.process.poll() is not None, "the moment", 60)
+    finally:
+        one.kill_all()
+    said = output.read_text()
+    assert one.process.returncode < 0, said
+    assert "close" not in one.phases(), said
+    folder = one.run_folder()
+    assert folder, said
+    return folder.name
+
+
+def taken_over(record: Path) -> bool:
+    """Return whether a dead run's record ends with who found it and who took it over."""
+    lines = record.read_text().splitlines()
+    return [json.loads(line)["type"] for line in lines[-2:]] == ["interrupted", "takeover"]

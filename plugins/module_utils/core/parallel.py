@@ -35,3 +35,11 @@ def for_each(
         except RollbackError as error:
             errors[item] = error
     return results, errors
+
+
+def of_each(items: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
+    """Do as ``for_each`` does and return the results; raises the first item's error when there is any."""
+    results, errors = for_each(items, work)
+    for error in errors.values():
+        raise error
+    return results

@@ -80,5 +80,6 @@ class Look:
                 format_time(datetime.fromtimestamp(now - age, timezone.utc)),
                 proc.parse_environment(environ.encode("utf-8", "surrogateescape")) if environ else None,
             )
-        held = [one for one in told.values() if not visits(told, one.pid, 1, up)]
-        return sorted(held, key=lambda one: (one.started, one.pid))
+        listed = sorted(told.values(), key=lambda one: (one.started, one.pid))
+        # the container's own first process is the oldest; it has the number 1 only where containers don't share numbers
+        return [one for one in listed if not visits(told, one.pid, listed[0].pid, up)]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ..core.booleans import BooleanWords
 from ..core.deadline import Deadline
 from ..core.errors import InvalidInput, NotFound, RollbackError
-from ..core.parallel import for_each
+from ..core.parallel import of_each
 from ..core.process import Finished
 from ..core.redact import HIDDEN
 from . import kubernetes_guard as guard
@@ -136,11 +136,7 @@ class KubernetesPlatform(Platform):
 
     def _each(self, work: Callable[[Target], V]) -> dict[str, V]:
         """Do the same for every object at once, and raise the first error there is."""
-        by_name = {one.name: one for one in self.targets()}
-        done, errors = for_each(list(by_name), lambda name: work(by_name[name]))
-        for error in errors.values():
-            raise error
-        return done
+        return {one.name: done for one, done in of_each(self.targets(), work).items()}
 
     def _listed(self, kind: str, thing: Mapping[str, Any]) -> bool:
         """Return whether an object is a workload of this call."""
@@ -198,13 +194,15 @@ class KubernetesPlatform(Platform):
         """
         edits = self._each(lambda target: self._edits(target, flags))
         data = {(one.kind, one.name) for listed in edits.values() for one in listed if isinstance(one, DataEdit)}
-        if flags or self._drift():
+        drifting = self._drift()
+        if flags or drifting:
             kubernetes_rights.require(self.api, self.namespace, kubernetes_rights.to_change(self.kind, data))
         self._notes = []
         for target in self.targets():
-            if edits[target.name]:
-                thing, listed = self._things[target.name], edits[target.name]
+            thing, listed = self._things[target.name], edits[target.name]
+            if listed or target.name in drifting:
                 guard.require_rollable(target, thing, roll_over=self.roll_over)
+            if listed:
                 guard.require_ours(target, listed, self._listed, self.shared_with)
                 self._notes += guard.managers_told(target, thing, listed)
         former = {name: roll_of(self.kind.pod_template(thing)) for name, thing in self._things.items()}
@@ -214,10 +212,10 @@ class KubernetesPlatform(Platform):
             for change in self._changes(target).as_changes(edits[target.name], former.get(target.name, ""))
         ]
 
-    def _drift(self) -> bool:
-        """Return whether a process was last seen to hold something else than is declared, so that a roll is due."""
+    def _drift(self) -> set[str]:
+        """Return the objects that have a process which was last seen to hold something else than is declared."""
         known = {flag: raw for flag, raw in self._last.items() if raw is not None and self.words.read(raw) is not None}
-        return bool(self._lacking(known))
+        return set(self._lacking(known))
 
     def _edits(self, target: Target, flags: Mapping[str, str]) -> list[Any]:
         changes = self._changes(target)
@@ -393,7 +391,4 @@ class KubernetesPlatform(Platform):
             text = self.api.text(path, container=pair[1], sinceTime=since, timestamps="true")
             return [(line.partition(" ")[0], line.partition(" ")[2]) for line in text.splitlines()]
 
-        told, errors = for_each(pairs, read)
-        for error in errors.values():
-            raise error
-        return [text for dummy, text in sorted(line for lines in told.values() for line in lines)]
+        return [text for dummy, text in sorted(line for lines in of_each(pairs, read).values() for line in lines)]

@@ -274,7 +274,7 @@ class Api:
             raise self._not_executed(error, path) from error
         except (websocket.WebSocketException, OSError) as error:
             raise Unreachable(f"the way into pod {pod} was cut ({type(error).__name__})", where=self.where) from error
-        return Finished(tuple(argv), _exit_code(told[2], pod), told[0], told[1])
+        return Finished(tuple(argv), exit_code(told[2], pod), told[0], told[1])
 
     def _not_executed(self, error: Any, path: str) -> RollbackError:
         body = getattr(error, "resp_body", None) or b""
@@ -303,7 +303,7 @@ def _message(body: bytes) -> str:
     return redact_text(" ".join(text.split()))[:400]
 
 
-def _exit_code(status: str, pod: str) -> int:
+def exit_code(status: str, pod: str) -> int:
     """Return the exit code that the last message of an exec tells; without one its end is not known."""
     try:
         told = json.loads(status)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,10 +79,22 @@ def places(container: Mapping[str, Any], at: tuple[str, int], flag: str, lookup:
             found.append(Place(OTHER, "", flag, None, *at, name, index))
             continue
         kind = CONFIG_MAP if given.get("configMapKeyRef") else SECRET
-        value = value_in(kind, lookup(kind, reference["name"]), reference["key"])
-        if value is not None or not reference.get("optional"):
+        thing = lookup(kind, reference["name"])
+        value = value_in(kind, thing, reference["key"])
+        if value is not None or not reference.get("optional") or (thing or {}).get("unreadable"):
             found.append(Place(kind, reference["name"], reference["key"], value, *at, name, index))
     return found
+
+
+def unreadable(name: str) -> Mapping[str, Any]:
+    """Return what stands for a Secret that may not be read: nothing is known of what it holds."""
+    return {"metadata": {"name": name}, "unreadable": True}
+
+
+def hidden_sources(container: Mapping[str, Any], lookup: Lookup) -> list[str]:
+    """Return the Secrets that a container takes all its variables from and that may not be read."""
+    names = [(source.get("secretRef") or {}).get("name") for source in container.get("envFrom") or []]
+    return [str(name) for name in names if name and (lookup(SECRET, name) or {}).get("unreadable")]
 
 
 def value_in(kind: str, thing: Mapping[str, Any] | None, key: str) -> str | None:
@@ -101,33 +113,10 @@ def written(kind: str, value: str) -> str:
     return base64.b64encode(value.encode()).decode() if kind == SECRET else value
 
 
-def referenced(spec: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Return (kind, name) of the ConfigMaps and Secrets that a pod spec's containers take variables from."""
-    found = set()
-    for field in ("containers", "initContainers"):
-        for one in spec.get(field) or []:
-            for source in one.get("envFrom") or []:
-                found |= {(CONFIG_MAP, (source.get("configMapRef") or {}).get("name"))}
-                found |= {(SECRET, (source.get("secretRef") or {}).get("name"))}
-            for entry in one.get("env") or []:
-                given = entry.get("valueFrom") or {}
-                found |= {(CONFIG_MAP, (given.get("configMapKeyRef") or {}).get("name"))}
-                found |= {(SECRET, (given.get("secretKeyRef") or {}).get("name"))}
-    return {(kind, str(name)) for kind, name in found if name}
-
-
-def for_flags(spec: Mapping[str, Any], flags: Sequence[str]) -> set[tuple[str, str]]:
-    """Return those of ``referenced`` that may say something of these flags: all of envFrom, and the flags' own."""
-    found = set()
-    for field in ("containers", "initContainers"):
-        for one in spec.get(field) or []:
-            kept = {**one, "env": [entry for entry in one.get("env") or [] if entry.get("name") in flags]}
-            found |= referenced({"containers": [kept]})
-    return found
-
-
-def why_not_edited(kind: str, thing: Mapping[str, Any]) -> str:
-    """Return why a ConfigMap or Secret must not be edited in place, empty when it may."""
+def why_not_edited(thing: Mapping[str, Any]) -> str:
+    """Return why a ConfigMap or Secret can't or must not be edited in place, empty when it may."""
+    if thing.get("unreadable"):
+        return "it may not be read with these rights"
     if thing.get("immutable"):
         return "it is immutable"
     if _HASHED.search(str(thing["metadata"]["name"])):

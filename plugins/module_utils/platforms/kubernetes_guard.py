@@ -25,7 +25,7 @@ def require_rollable(target: Target, thing: Mapping[str, Any], *, roll_over: boo
     if why:
         raise Refused(f"{why}; nothing was changed", where=target.where, hint="Change that first.")
     others = ready.under_way(target.kind, thing)
-    if others and not ready.ours(target.kind, thing) and not roll_over:
+    if others and not ready.ours(thing) and not roll_over:
         undo = f"kubectl rollout undo {target.kind.name.lower()}/{target.name} -n {target.namespace}"
         raise Refused(
             f"somebody else's roll is under way: {others}; nothing was changed",

@@ -50,18 +50,15 @@ def _holds(fields: Any, name: str) -> bool:
     return name in fields or any(_holds(one, name) for one in fields.values())
 
 
-def scalers(items: Sequence[Mapping[str, Any]], kind: str, name: str) -> list[dict[str, Any]]:
-    """Return the autoscalers of an object: ``{name, min, max, keda}``, out of HorizontalPodAutoscalers."""
+def scaled_objects(autoscalers: Sequence[Mapping[str, Any]], kind: str, name: str) -> list[str]:
+    """Return the names of KEDA's ScaledObjects behind the HorizontalPodAutoscalers of an object."""
     found = []
-    for one in items:
+    for one in autoscalers:
         target = one["spec"].get("scaleTargetRef") or {}
-        if (target.get("kind"), target.get("name")) != (kind, name):
-            continue
-        owners = one["metadata"].get("ownerReferences") or []
-        owner = next((each["name"] for each in owners if each["kind"] == "ScaledObject"), "")
-        keda = (one["metadata"].get("labels") or {}).get(KEDA) or owner
-        limits = {"min": one["spec"].get("minReplicas", 1), "max": one["spec"].get("maxReplicas")}
-        found.append({"name": one["metadata"]["name"], **limits, "keda": keda})
+        owners = [own["name"] for own in one["metadata"].get("ownerReferences") or [] if own["kind"] == "ScaledObject"]
+        labelled = (one["metadata"].get("labels") or {}).get(KEDA)
+        if (target.get("kind"), target.get("name")) == (kind, name):
+            found += [labelled] if labelled else owners[:1]
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.errors import NotFound, Refused
 from .kubernetes_api import Api
-from .kubernetes_env import SECRET
+from .kubernetes_env import SECRET, unreadable
 from .kubernetes_objects import KINDS, Kind, Object
 
 #: seconds for which what many workloads of a call ask alike is remembered
@@ -82,7 +82,7 @@ class Data:
         return f"/api/v1/namespaces/{self.namespace}/{kind.lower()}s/{name}"
 
     def __call__(self, kind: str, name: str) -> Mapping[str, Any] | None:
-        """Return one, None when it does not exist, or when it is a Secret that may not be read."""
+        """Return one, None when it does not exist; a Secret that may not be read is told as such."""
         if (kind, name) not in self._read:
             try:
                 self._read[kind, name] = self.api.get(self.path(kind, name))
@@ -91,8 +91,7 @@ class Data:
             except Refused:
                 if kind != SECRET:
                     raise
-                # most Secrets hold no flags; a flag that one holds all the same shows in the processes
-                self._read[kind, name] = None
+                self._read[kind, name] = unreadable(name)
         return self._read[kind, name]
 
 

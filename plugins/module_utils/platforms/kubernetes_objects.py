@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 #: annotation of a pod template: changing it makes new pods, and tells them from the old ones
 ROLL = "dualwrite.rollback/roll"
-#: annotation of an object: the template that our last roll meant to bring about
-MEANT = "dualwrite.rollback/rolling-to"
+#: annotation of an object: the generation that our last roll has made, nobody having changed it in between
+MEANT = "dualwrite.rollback/generation"
 #: annotation of an object: what ran when it was stopped
 SCALE = "dualwrite.rollback/scale"
 #: node selector that no node has: how a DaemonSet is stopped
@@ -128,24 +128,3 @@ def set_annotation(thing: Mapping[str, Any], base: str, key: str, value: str | N
 def unchanged(thing: Mapping[str, Any]) -> Object:
     """Return the operation that makes a patch fail when the object has changed since it was read."""
     return {"op": "test", "path": "/metadata/resourceVersion", "value": thing["metadata"]["resourceVersion"]}
-
-
-def applied(template: Mapping[str, Any], operations: Sequence[Mapping[str, Any]], base: str) -> Object:
-    """Return a pod template with those operations applied that lie below pointer ``base``, where it is."""
-    changed: Object = json.loads(json.dumps(template))
-    for one in operations:
-        if not one["path"].startswith(base + "/"):
-            continue
-        *above, last = [part.replace("~1", "/").replace("~0", "~") for part in one["path"][len(base) + 1 :].split("/")]
-        found: Any = changed
-        for part in above:
-            found = found[int(part)] if isinstance(found, list) else found[part]
-        if isinstance(found, list) and one["op"] == "add":
-            found.insert(len(found) if last == "-" else int(last), one["value"])
-        elif isinstance(found, list):
-            found[int(last) : int(last) + 1] = [one["value"]] if one["op"] == "replace" else []
-        elif one["op"] == "remove":
-            del found[last]
-        else:
-            found[last] = one["value"]
-    return changed

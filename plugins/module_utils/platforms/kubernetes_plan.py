@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import InvalidInput, Refused, RollbackError
-from .kubernetes_env import CONFIG_MAP, ENV, OTHER, SECRET, Lookup, Place, places, why_not_edited
+from .kubernetes_env import CONFIG_MAP, ENV, OTHER, SECRET, Lookup, Place, hidden_sources, places, why_not_edited
 from .kubernetes_objects import Object, containers
 
 At = tuple[str, int, Object]
@@ -90,7 +90,7 @@ def edits(
             elif somewhere or field != "containers":
                 continue
             else:
-                edit = _added(one, (field, index), flag, value, known, lookup)
+                edit = _added(one, (field, index), flag, value, known, lookup, override=override)
             if edit is not None and edit not in made:
                 made.append(edit)
     return made
@@ -111,7 +111,7 @@ def _changed(
     if place.source == ENV:
         return _entry(container, place, flag, value)
     thing = lookup(place.source, place.name)
-    why = why_not_edited(place.source, thing) if thing else "it does not exist"
+    why = why_not_edited(thing) if thing else "it does not exist"
     if not why:
         return DataEdit(place.source, place.name, place.key, flag, value, place.value)
     if not override:
@@ -133,16 +133,34 @@ def _entry(container: Mapping[str, Any], place: Place, flag: str, value: str) ->
 
 
 def _added(
-    container: Mapping[str, Any], at: tuple[str, int], flag: str, value: str, known: Sequence[str], lookup: Lookup
+    container: Mapping[str, Any],
+    at: tuple[str, int],
+    flag: str,
+    value: str,
+    known: Sequence[str],
+    lookup: Lookup,
+    *,
+    override: bool,
 ) -> Any:
-    """Return the edit that adds a flag where the container's other flags come from, else to its env."""
+    """Return the edit that adds a flag where the container's other flags come from, else to its env.
+
+    Raises Refused where it may come from a Secret that can't be read.
+    """
+    hidden = hidden_sources(container, lookup)
+    if hidden and not override:
+        raise Refused(
+            f"{flag} is declared nowhere that may be read; it may come from Secret {', '.join(hidden)}; nothing was "
+            "changed",
+            where=f"container {container['name']}",
+            hint="Grant get on that Secret, or say override: true to put the flag into the pod template.",
+        )
     for other in known:
         found = places(container, at, other, lookup)
         if found and found[-1].source in (CONFIG_MAP, SECRET) and found[-1].entry < 0:
             place = found[-1]
             thing = lookup(place.source, place.name)
             prefix = other[: len(other) - len(place.key)]
-            if thing and not why_not_edited(place.source, thing) and flag.startswith(prefix):
+            if thing and not why_not_edited(thing) and flag.startswith(prefix):
                 return DataEdit(place.source, place.name, flag[len(prefix) :], flag, value, None)
     entry = len(container.get("env") or [])
     return EnvEdit(*at, str(container["name"]), entry, None, flag, value, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import InvalidInput, NotFound, Unreachable
-from ..core.parallel import for_each
+from ..core.parallel import of_each
 from .inside import Held, Look
 from .kubernetes_api import Api
 from .kubernetes_objects import Object
@@ -81,11 +81,8 @@ def processes(api: Api, pods: Sequence[Object], chosen: Callable[[Object], Seque
         for name in running_containers(pod)
         if name in chosen(pod)
     }
-    told, errors = for_each(list(pairs), lambda pair: _read(api, pairs[pair], pair[1]))
-    for error in errors.values():
-        raise error
     found: dict[str, list[Process]] = {}
-    for (name, dummy), listed in told.items():
+    for (name, dummy), listed in of_each(pairs, lambda pair: _read(api, pairs[pair], pair[1])).items():
         found.setdefault(name, []).extend(listed)
     return found
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .kubernetes_objects import MEANT, Kind, Object, annotations_of, fingerprint, roll_of
+from .kubernetes_objects import MEANT, Kind, Object, annotations_of, roll_of
 from .kubernetes_pods import alive, ending
 
 #: why a container does not run, where waiting longer does not help
@@ -94,9 +94,9 @@ def under_way(kind: Kind, thing: Mapping[str, Any]) -> str:
     return f"{updated} of {total} pods are of the newest template" if updated < total else ""
 
 
-def ours(kind: Kind, thing: Mapping[str, Any]) -> bool:
-    """Return whether the present template is the one that a roll of ours meant to bring about."""
-    return annotations_of(thing).get(MEANT) == fingerprint(kind.pod_template(thing))
+def ours(thing: Mapping[str, Any]) -> bool:
+    """Return whether nobody has changed an object's specification since a roll of ours has."""
+    return annotations_of(thing).get(MEANT) == str(thing["metadata"].get("generation"))
 
 
 def never_rolls(kind: Kind, thing: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..core.errors import Refused
-from ..core.parallel import for_each
+from ..core.parallel import of_each
 from .kubernetes_api import RIGHTS, Api
 from .kubernetes_objects import Kind
 
@@ -57,9 +57,7 @@ def require(api: Api, namespace: str, rights: Iterable[Right]) -> None:
     """Raise Refused that names every right that is missing; what was granted once is not asked again."""
     with _LOCK:
         todo = [one for one in dict.fromkeys(rights) if (api, namespace, one) not in _GRANTED]
-    allowed, errors = for_each(todo, lambda one: _allowed(api, namespace, one))
-    for error in errors.values():
-        raise error
+    allowed = of_each(todo, lambda one: _allowed(api, namespace, one))
     with _LOCK:
         _GRANTED.update((api, namespace, one) for one, yes in allowed.items() if yes)
     missing = [str(one) for one, yes in allowed.items() if not yes]

@@ -23,7 +23,6 @@ from .kubernetes_objects import (
     ROLL,
     Kind,
     Object,
-    applied,
     containers,
     fingerprint,
     full_name,
@@ -46,7 +45,7 @@ def new_roll() -> str:
 
 
 class Target:
-    """One object and its pods; ``names`` of the kind's collection are its path in the API."""
+    """One object, where it is in the API, and its pods."""
 
     def __init__(self, api: Api, kind: Kind, version: str, namespace: str, name: str) -> None:
         self.api = api
@@ -83,10 +82,10 @@ class Target:
     def rolling(self, thing: Object, operations: list[Object], roll: str) -> list[Object]:
         """Return ``operations`` of a template with what begins a roll of that name; empty ends it with the old one."""
         template = self.kind.pod_template(thing)
-        base = self.kind.pointer()
-        done = [*operations, *set_annotation(template, base, ROLL, roll or None)]
-        meant = fingerprint(applied(template, done, base))
-        return [*done, *set_annotation(thing, "", MEANT, meant)]
+        done = [*operations, *set_annotation(template, self.kind.pointer(), ROLL, roll or None)]
+        # the change of a specification makes the next generation, and `unchanged` sees to it that ours does
+        next_one = int(thing["metadata"].get("generation") or 0) + 1
+        return [*done, *set_annotation(thing, "", MEANT, str(next_one))]
 
     def bump(self, deadline: Deadline) -> None:
         """Begin a roll to the template as it is: what the pods take from elsewhere is read anew."""

@@ -16,7 +16,7 @@ from typing import Any
 from ..core.deadline import Deadline, wait_until
 from ..core.errors import DeadlinePassed, Refused
 from .kubernetes_jobs import Scheduled
-from .kubernetes_managers import scalers
+from .kubernetes_managers import scaled_objects
 from .kubernetes_objects import NOWHERE, SCALE, Object, annotations_of, escaped, set_annotation, unchanged
 from .kubernetes_pods import alive
 from .kubernetes_roll import LOOK, Target, new_roll
@@ -96,7 +96,7 @@ def _of_keda(target: Target) -> list[str]:
         items = target.api.items(path)
     except Refused:
         return []
-    return [one["keda"] for one in scalers(items, target.kind.name, target.name) if one["keda"]]
+    return scaled_objects(items, target.kind.name, target.name)
 
 
 def _pause(target: Target, name: str, deadline: Deadline, *, paused: bool) -> None:

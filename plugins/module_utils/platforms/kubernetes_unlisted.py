@@ -20,11 +20,6 @@ Listed = Callable[[str, Mapping[str, Any]], bool]
 Data = kubernetes_namespace.Data
 
 
-def owned_by(thing: Mapping[str, Any], uids: set[str]) -> bool:
-    """Return whether one of these objects made this one."""
-    return any(one["uid"] in uids for one in thing["metadata"].get("ownerReferences") or [])
-
-
 def held_by_template(spec: Mapping[str, Any], flags: Sequence[str], data: Data) -> dict[str, str]:
     """Return the flags that a pod spec's containers declare, with the value that wins in the first that has it."""
     found = kubernetes_plan.carriers(spec, flags, (), data)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import parts
 from ..postgres import DATABASE, USER, Postgres, write_secret
+from ..served import Served
 from ..waiting import LabError, wait_until
 from .balancer import Balancer
 from .cluster import Cluster
@@ -26,7 +24,7 @@ READY_S = 60
 
 
 @dataclass(frozen=True)
-class ClusterApp:
+class ClusterApp(Served):
     """The application in a namespace of a cluster; ``up`` makes it."""
 
     cluster: Cluster
@@ -43,16 +41,6 @@ class ClusterApp:
     def url(self) -> str:
         """Where the application answers, without a slash at its end."""
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def token_file(self) -> Path:
-        """The file with the token of the create endpoint."""
-        return self.folder / "api-token"
-
-    @property
-    def password_file(self) -> Path:
-        """The database password for libpq (PGPASSFILE)."""
-        return self.folder / "pgpass"
 
     @property
     def secrets_file(self) -> Path:
@@ -83,35 +71,6 @@ class ClusterApp:
     def _pods(self, app: str) -> list[dict[str, Any]]:
         found: dict[str, Any] = json.loads(self.kubectl("get", "pods", "--selector", f"app={app}", "--output", "json"))
         return list(found["items"])
-
-    def sql(self, query: str, values: Any = None) -> list[tuple[Any, ...]]:
-        """Run one statement as the application's user and return its rows."""
-        with contextlib.closing(self.postgres.connect()) as link, link.cursor() as cursor:
-            cursor.execute(query, values)
-            return list(cursor.fetchall()) if cursor.description else []
-
-    def count(self, table: str) -> int:
-        """Return how many rows a table has."""
-        return int(self.sql(f"SELECT count(*) FROM {table}")[0][0])
-
-    def request(self, method: str, path: str, body: Any = None) -> int:
-        """Send one request with the application's token and return the status."""
-        headers = {"Authorization": f"Token {self.token_file.read_text().strip()}"}
-        data = None if body is None else json.dumps(body).encode()
-        asked = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        try:
-            with urllib.request.urlopen(asked, timeout=10) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    def healthy(self) -> bool:
-        """Return whether the application answers with the status healthy."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/health/", timeout=2) as answer:
-                return bool(json.load(answer)["status"] == "healthy")
-        except (OSError, ValueError, KeyError):
-            return False
 
     def down(self) -> None:
         """Remove the namespace with all that is in it, and stop the database."""

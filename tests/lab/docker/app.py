@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import parts
 from ..postgres import DATABASE, USER, Postgres, write_secret
+from ..served import Served
 from ..waiting import LabError, wait_until
 from . import images
 from .engine import Engine, compose
@@ -30,7 +29,7 @@ DATABASE_PASSWORD="{password}"
 
 
 @dataclass(frozen=True)
-class ComposeApp:
+class ComposeApp(Served):
     """The project in a folder, on an engine; ``up`` makes it."""
 
     engine: Engine
@@ -43,16 +42,6 @@ class ComposeApp:
         """Where the application answers, without a slash at its end."""
         return f"http://{self.engine.address}:{self.port}"
 
-    @property
-    def token_file(self) -> Path:
-        """The file with the token of the create endpoint."""
-        return self.folder / "api-token"
-
-    @property
-    def password_file(self) -> Path:
-        """The database password for libpq (PGPASSFILE)."""
-        return self.folder / "pgpass"
-
     def compose(self, *words: str) -> str:
         """Run `docker compose` on the project and return what it said. Raises LabError when it fails."""
         return compose(self.engine, self.folder, *words)
@@ -60,14 +49,6 @@ class ComposeApp:
     def containers(self, service: str) -> list[str]:
         """Return the ids of a service's containers."""
         return sorted(self.compose("ps", "--quiet", "--no-trunc", service).split())
-
-    def healthy(self) -> bool:
-        """Return whether the application answers with the status healthy."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/health/", timeout=2) as answer:
-                return bool(json.load(answer)["status"] == "healthy")
-        except (OSError, ValueError, KeyError):
-            return False
 
     def down(self) -> None:
         """Remove the project's containers and stop the database."""

@@ -90,7 +90,22 @@ def _params(entries: tuple[dict[str, Any], ...], more: dict[str, Any]) -> dict[s
     return {**known, "workloads": list(entries), **more}
 
 
-class PidfileBench(Bench):
+class LocalBench(Bench):
+    """A bench whose workloads are reached from this machine: the collection's code runs here, by pytest's Python."""
+
+    #: variables of the commands run; this process's own when None
+    environ: dict[str, str] | None = None
+
+    def python(self) -> list[str]:
+        top = ROOT / ".cache/collections/ansible_collections/dualwrite/rollback"
+        return [sys.executable, str((top if top.exists() else ROOT) / RUNNER)]
+
+    def run(self, argv: list[str], stdin: str) -> subprocess.CompletedProcess[str]:
+        given = {"input": stdin, "capture_output": True, "text": True, "timeout": 120, "env": self.environ}
+        return subprocess.run(argv, check=False, **given)  # type: ignore[call-overload,no-any-return]
+
+
+class PidfileBench(LocalBench):
     """Processes of this machine."""
 
     platform = "pidfile"
@@ -115,13 +130,6 @@ class PidfileBench(Bench):
 
     def env_path(self) -> str:
         return str(self.shop.env_file)
-
-    def python(self) -> list[str]:
-        top = ROOT / ".cache/collections/ansible_collections/dualwrite/rollback"
-        return [sys.executable, str((top if top.exists() else ROOT) / RUNNER)]
-
-    def run(self, argv: list[str], stdin: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
     def close(self) -> None:
         self.shop.close()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import ROOT, RUNNER, Bench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import LocalBench
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, TINY
 
 INSIDE = "/opt/tiny.py"
 
 
-class ComposeBench(Bench):
+class ComposeBench(LocalBench):
     """Services that run tiny.py, with one env_file for all of them."""
 
     platform = "compose"
@@ -23,6 +21,7 @@ class ComposeBench(Bench):
 
     def __init__(self, engine: Any, image: str, folder: Path, number: int) -> None:
         self.engine = engine
+        self.environ = engine.environ
         self.image = image
         self.folder = folder
         self.name = f"shop{os.getpid()}-{number}"
@@ -74,15 +73,6 @@ class ComposeBench(Bench):
 
     def env_path(self) -> str:
         return str(self.folder / "app.env")
-
-    def python(self) -> list[str]:
-        top = ROOT / ".cache/collections/ansible_collections/dualwrite/rollback"
-        return [sys.executable, str((top if top.exists() else ROOT) / RUNNER)]
-
-    def run(self, argv: list[str], stdin: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, timeout=120, check=False, env=self.engine.environ
-        )
 
     def close(self) -> None:
         if self.services or self.file.exists():

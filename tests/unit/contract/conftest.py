@@ -51,16 +51,25 @@ def _need(reason: str | None) -> None:
         pytest.skip(reason)
 
 
+def _lab(name: str) -> Any:
+    return pytest.importorskip(f"ansible_collections.dualwrite.rollback.tests.lab.{name}")
+
+
+def _up(part: str, kind: str, **how: Any) -> Iterator[Any]:
+    """Bring one component of the lab up, with a name that nobody else has, and take it down afterwards."""
+    lab = _lab(part)
+    _need(lab.unavailable())
+    one = getattr(lab, kind)(f"contract-{os.getpid()}")
+    try:
+        yield one.up(**how)
+    finally:
+        one.down()
+
+
 @pytest.fixture(scope="session")
 def host() -> Iterator[Any]:
     """A booted host that sees this tree."""
-    lab = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.host")
-    _need(lab.unavailable())
-    one = lab.SystemdHost(f"contract-{os.getpid()}")
-    try:
-        yield one.up(binds={str(ROOT): INSIDE})
-    finally:
-        one.down()
+    yield from _up("host", "SystemdHost", binds={str(ROOT): INSIDE})
 
 
 @pytest.fixture
@@ -83,20 +92,13 @@ def pidfile_bench(tmp_path: Path) -> Iterator[PidfileBench]:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Any]:
     """A Docker engine for the whole session."""
-    lab = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.docker")
-    _need(lab.unavailable())
-    one = lab.Engine(f"contract-{os.getpid()}")
-    try:
-        yield one.up()
-    finally:
-        one.down()
+    yield from _up("docker", "Engine")
 
 
 @pytest.fixture(scope="session")
 def image(engine: Any) -> str:
     """The lab's image in that engine."""
-    lab = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.docker.images")
-    return str(lab.build(engine))
+    return str(_lab("docker.images").build(engine))
 
 
 @pytest.fixture
@@ -110,20 +112,13 @@ def compose_bench(engine: Any, image: str, tmp_path: Path) -> Iterator[ComposeBe
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """A Kubernetes cluster for the whole session."""
-    lab = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.cluster")
-    _need(lab.unavailable())
-    one = lab.Cluster(f"contract-{os.getpid()}")
-    try:
-        yield one.up()
-    finally:
-        one.down()
+    yield from _up("cluster", "Cluster")
 
 
 @pytest.fixture
 def kubernetes_bench(cluster: Any) -> Iterator[KubernetesBench]:
     """A namespace of its own, with a ConfigMap that declares the flags."""
-    images = pytest.importorskip("ansible_collections.dualwrite.rollback.tests.lab.cluster.images")
-    bench = KubernetesBench(cluster, admin(cluster.kubeconfig), next(_NUMBERS), images.PYTHON)
+    bench = KubernetesBench(cluster, admin(cluster.kubeconfig), next(_NUMBERS), _lab("cluster.images"))
     yield bench
     bench.close()
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import ROOT, RUNNER, Bench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import ROOT, LocalBench
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, FLAG
 
 MAP = "flags"
 
 
-class KubernetesBench(Bench):
+class KubernetesBench(LocalBench):
     """Deployments that run tiny.py, with one ConfigMap for the flags of all of them."""
 
     platform = "kubernetes"
@@ -23,10 +21,10 @@ class KubernetesBench(Bench):
     facts = frozenset({"server", "namespace_uid", "cluster_uid"})
     source = f"{MAP}, key {FLAG}"
 
-    def __init__(self, cluster: Any, api: Any, number: int, python_image: str) -> None:
+    def __init__(self, cluster: Any, api: Any, number: int, images: Any) -> None:
         self.cluster = cluster
         self.api = api
-        self.image = python_image
+        self.image, self.bare_image = images.PYTHON, images.PAUSE
         self.made: set[str] = set()
         self.namespace = f"shop{os.getpid()}-{number}"
         self.call_api("POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
@@ -103,6 +101,10 @@ class KubernetesBench(Bench):
             time.sleep(0.1)
         raise AssertionError(f"{name} did not get ready: {status}")
 
+    def kubectl(self, *words: str) -> None:
+        """Do what an operator does by hand."""
+        self.cluster.kubectl("--namespace", self.namespace, *words)
+
     def bind_role(self, without: str = "") -> None:
         """Give the user `rollback` the Role of the page on rights, without one verb if that is said."""
         import yaml
@@ -151,13 +153,6 @@ class KubernetesBench(Bench):
 
     def env_path(self) -> str:
         return f"ConfigMap {self.namespace}/{MAP}"
-
-    def python(self) -> list[str]:
-        top = ROOT / ".cache/collections/ansible_collections/dualwrite/rollback"
-        return [sys.executable, str((top if top.exists() else ROOT) / RUNNER)]
-
-    def run(self, argv: list[str], stdin: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
     def close(self) -> None:
         self.call_api("DELETE", f"/api/v1/namespaces/{self.namespace}")

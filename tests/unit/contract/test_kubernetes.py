@@ -1,16 +1,13 @@
-"""What only Kubernetes has: many places for a value, kinds of objects, rights, other managers. On a real cluster."""
+"""What only Kubernetes has: many places for a value, kinds of objects, rights. On a real cluster."""
 
 from __future__ import annotations
 
 import base64
-import threading
-import time
 from typing import Any
 
 import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import (
-    Conflict,
     DeadlinePassed,
     InvalidInput,
     NotFound,
@@ -18,8 +15,9 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors imp
     RollbackError,
     VerificationFailed,
 )
+from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.flag_info import read_flags
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.workload import set_workloads
-from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_bench import KubernetesBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_bench import MAP, KubernetesBench
 from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_cases import (
     FROM_MAP,
     IDLE,
@@ -68,6 +66,24 @@ def test_every_container_that_carries_the_flag_changes_and_no_other(bench: Kuber
     assert bench.revision("web") == "2"
     assert switch(bench.options("web"))["changed"] is False
     assert bench.revision("web") == "2"
+
+
+def test_where_env_and_config_map_disagree_both_are_told_and_the_one_that_wins_is_changed(
+    bench: KubernetesBench,
+) -> None:
+    """In one container env wins over the ConfigMap; the other container has the ConfigMap's value."""
+    bench.patch(f"{bench.core}/configmaps/{MAP}", {"data": {FLAG: "false"}})
+    idle = {**bench.container("web"), **IDLE, **READY, "envFrom": [{"configMapRef": {"name": MAP}}]}
+    bench.create("deployments", bench.object("web", [{**idle, "env": [ON]}, {**idle, "name": "side"}]))
+    bench.ready("deployments", "web")
+    entry, whole = bench.options("web", containers=["web"]), bench.options("web")
+    place = f"ConfigMap {bench.namespace}/{MAP}, key {FLAG}"
+    told = read_flags({"flags": [FLAG], "workloads": [entry]})["workloads"]["web"][FLAG]
+    assert (told["declared"], told["shadowed"]) == ("true", [place])
+    told = read_flags({"flags": [FLAG], "workloads": [whole]})["workloads"]["web"][FLAG]
+    assert told["declared"] == f"true (Deployment {bench.namespace}/web, container web, env {FLAG}), false ({place})"
+    assert (told["value"], held(switch(whole))) == (None, ["false", "false"])
+    assert [one.get("env") for one in template(bench, "web")["spec"]["containers"]] == [[OFF], None]
 
 
 def test_a_secret_is_changed_in_place_and_never_shown(bench: KubernetesBench) -> None:
@@ -125,6 +141,23 @@ def test_what_the_inventory_forgot_is_named(bench: KubernetesBench) -> None:
         switch(bench.options("web"), on_unlisted="fail")
 
 
+def test_only_the_processes_of_the_container_count_where_containers_see_each_others(bench: KubernetesBench) -> None:
+    idle = {**bench.container("web"), **IDLE, **READY}
+    containers = [{**idle, "env": [ON]}, {**idle, "name": "proxy"}]
+    bench.create("deployments", bench.object("web", containers, pod={"shareProcessNamespace": True}))
+    bench.ready("deployments", "web")
+    assert held(switch(bench.options("web"))) == ["false"]
+
+
+def test_an_image_without_a_shell_is_refused(bench: KubernetesBench) -> None:
+    bare = {"name": "web", "image": bench.bare_image, "imagePullPolicy": "IfNotPresent", "env": [ON]}
+    bench.create("deployments", bench.object("web", [bare]))
+    bench.ready("deployments", "web")
+    with pytest.raises(InvalidInput, match=r"container web: its processes can't be looked into: there is no shell"):
+        switch(bench.options("web"))
+    assert template(bench, "web")["spec"]["containers"][0]["env"] == [ON]
+
+
 # --- kinds -----------------------------------------------------------------------------------------------------------
 
 
@@ -147,7 +180,7 @@ def test_all_kinds_are_rolled_once_and_at_the_same_time(bench: KubernetesBench) 
     assert switch(*entries)["changed"] is False
     back = {"spec": {"template": {"spec": {"containers": [{"name": "web", "env": [ON]}]}}}}
     bench.call_api("PATCH", f"{bench.apps}/deployments/web", back, "application/strategic-merge-patch+json")
-    until(lambda: [one["metadata"].get("deletionTimestamp") for one in bench.pods("web")] == [None])
+    bench.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
     assert held(switch(entries[0]), "shop") == ["false"] * 2
     assert [bench.revision("web"), bench.revision("api")] == ["4", "2"], "what holds the value is not rolled"
 
@@ -196,76 +229,6 @@ def test_what_ran_is_remembered_on_the_object_and_autoscalers_keep_their_limits(
     assert {key: bench.call_api("GET", path)["spec"][key] for key in limits} == limits
 
 
-# --- others ----------------------------------------------------------------------------------------------------------
-
-
-def test_others_who_change_the_object_all_the_time_do_not_get_in_the_way(bench: KubernetesBench) -> None:
-    deploy(bench, "web", ON)
-
-    def busy() -> None:
-        number = 0
-        while template(bench, "web")["spec"]["containers"][0]["env"] == [ON]:
-            number += 1
-            bench.patch(f"{bench.apps}/deployments/web", {"metadata": {"annotations": {"busy": str(number)}}})
-
-    other = threading.Thread(target=busy)
-    other.start()
-    told = switch(bench.options("web"))
-    other.join()
-    assert held(told) == ["false"]
-    assert bench.revision("web") == "2"
-
-
-def test_a_manager_that_brings_the_old_value_back_in_mid_roll_is_named(bench: KubernetesBench) -> None:
-    """A loop with a field manager of its own stands in for a GitOps controller, which can't be had here."""
-    deploy(bench, "web", ON)
-    over = threading.Event()
-    path = f"{bench.apps}/deployments/web?fieldManager=self-heal"
-    back = {"spec": {"template": {"spec": {"containers": [{"name": "web", "env": [ON]}]}}}}
-
-    def heal() -> None:
-        while not over.wait(0.2):
-            bench.call_api("PATCH", path, back, "application/strategic-merge-patch+json")
-
-    other = threading.Thread(target=heal)
-    other.start()
-    try:
-        with pytest.raises((Conflict, VerificationFailed), match="self-heal|was set back"):
-            switch(bench.options("web"))
-    finally:
-        over.set()
-        other.join()
-
-
-def test_who_keeps_the_object_is_told(bench: KubernetesBench) -> None:
-    labels = {"app.kubernetes.io/managed-by": "Helm", "kustomize.toolkit.fluxcd.io/name": "shop"}
-    noted = {"argocd.argoproj.io/tracking-id": "shop-app:apps/Deployment:ns/web", "meta.helm.sh/release-name": "shop"}
-    deploy(bench, "web", ON, metadata={"labels": labels, "annotations": noted})
-    (note,) = switch(bench.options("web"), check=True)["notes"]
-    assert note == (
-        f"Deployment {bench.namespace}/web is kept by Argo CD (application shop-app), the Flux Kustomization 'shop', "
-        "Helm (release shop), which may bring the old values back: change it there too"
-    )
-
-
-@pytest.mark.parametrize("refuse", [False, True], ids=["silent", "refusing"])
-def test_an_api_that_goes_away_in_mid_roll_and_returns(bench: KubernetesBench, refuse: bool) -> None:
-    deploy(bench, "web", ON)
-
-    def away() -> None:
-        until(lambda: template(bench, "web")["spec"]["containers"][0]["env"] == [OFF])
-        bench.cluster.pause_api(refuse=refuse)
-        time.sleep(3)
-        bench.cluster.resume_api()
-
-    other = threading.Thread(target=away)
-    other.start()
-    told = switch(bench.options("web"), timeout=60)
-    other.join()
-    assert held(told) == ["false"]
-    assert bench.revision("web") == "2"
-
-
 # --- rights ----------------------------------------------------------------------------------------------------------
 
 
@@ -283,11 +246,27 @@ def test_the_role_of_the_page_is_enough_and_what_is_missing_is_named(bench: Kube
     with pytest.raises(Refused, match=r"patch deployments\.apps; nothing was changed"):
         switch(entry)
     assert template(bench, "web")["spec"]["containers"][0]["env"][0] == ON
+    assert switch(entry, flags={FLAG: True})["changed"] is False, "who changes nothing needs no right to change"
     bench.bind_role()
     told_now = switch(entry)
     assert (held(told_now), told_now["notes"]) == (["false"], [])
     given = {"workloads": [entry], "timeout": 30}
     assert set_workloads({"state": "stopped", **given})["after"]["web"] == {"instances": 0}
+
+
+def test_rights_that_only_some_need_are_asked_for_where_they_are_needed(bench: KubernetesBench) -> None:
+    """To delete pods is for StatefulSets; a Secret that may not be read may hold the flag."""
+    bench.bind_role()
+    rights = {"kubeconfig": str(bench.cluster.kubeconfig_of("rollback"))}
+    deploy(bench, "queue", ON, plural="statefulsets", serviceName="queue")
+    with pytest.raises(Refused, match=r"rights are missing in the namespace '\S+': delete pods; nothing was changed"):
+        switch(bench.options("queue", kind="StatefulSet", **rights))
+    data = {FLAG: base64.b64encode(b"true").decode()}
+    bench.create("secrets", {"metadata": {"name": "hidden"}, "data": data}, "v1")
+    deploy(bench, "web", container={"envFrom": [{"secretRef": {"name": "hidden"}}]})
+    with pytest.raises(Refused, match=r"TEAM_X is declared nowhere that may be read; it may come from Secret hidden"):
+        switch(bench.options("web", **rights))
+    assert held(switch(bench.options("web", override=True, **rights))) == ["false"]
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

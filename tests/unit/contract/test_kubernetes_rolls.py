@@ -11,8 +11,9 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors imp
     DeadlinePassed,
     Refused,
 )
-from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_bench import KubernetesBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_bench import MAP, KubernetesBench
 from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_cases import (
+    FROM_MAP,
     OFF,
     ON,
     WAIT,
@@ -24,6 +25,7 @@ from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_cases
 )
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import FLAG
 
+PARTITION = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}}
 NEVER_READY = {"readinessProbe": {"exec": {"command": ["sh", "-c", f'test "${FLAG}" = true']}, "periodSeconds": 1}}
 
 
@@ -32,29 +34,37 @@ def bench(kubernetes_bench: KubernetesBench) -> KubernetesBench:
     return kubernetes_bench
 
 
-@pytest.mark.parametrize("fault", ["never ready", "quota"])
+#: the second pod of the one node can't have it too
+TAKEN_PORT = {"ports": [{"containerPort": 80, "hostPort": 18080}]}
+#: fault -> (what the container has of it, what the error tells)
+FAULTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "never ready": (
+        NEVER_READY,
+        ("0 of 1 new pods are ready after 4 s: web-", " on contract-", "events: Unhealthy: Readiness probe failed"),
+    ),
+    "quota": ({}, ("0 of 1 new pods are there after 4 s", "exceeded quota: full")),
+    "no node": (TAKEN_PORT, ("is not scheduled: 0/1 nodes are available", "free ports")),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_new_pods_that_do_not_get_ready_are_taken_back_to_the_revision_of_before(
     bench: KubernetesBench, fault: str
 ) -> None:
-    deploy(bench, "web", ON, container=NEVER_READY if fault == "never ready" else {})
-    before = {one["metadata"]["uid"] for one in bench.pods("web")}
+    has, told = FAULTS[fault]
+    deploy(bench, "web", ON, container=has)
+    before, wanted = {one["metadata"]["uid"] for one in bench.pods("web")}, template(bench, "web")
     if fault == "quota":
         bench.create("resourcequotas", {"metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}}, "v1")
         until(lambda: bench.call_api("GET", f"{bench.core}/resourcequotas/full").get("status", {}).get("used"))
     with pytest.raises(CommandFailed) as raised:
         switch(bench.options("web", wait_timeout=4))
     text = str(raised.value)
-    if fault == "quota":
-        assert "0 of 1 new pods are there after 4 s" in text
-        assert "exceeded quota: full" in text
-    else:
-        assert "0 of 1 new pods are ready after 4 s: web-" in text
-        assert "on " + bench.cluster.name in text
-        assert "events: Unhealthy: Readiness probe failed" in text
+    assert [words for words in told if words not in text] == [], text
     assert "the change was taken back, web run" in text
     assert raised.value.evidence["undone"]
     assert {one["metadata"]["uid"] for one in bench.pods("web") if not gone(one)} == before
-    assert template(bench, "web")["spec"]["containers"][0]["env"] == [ON]
+    assert template(bench, "web") == wanted
 
 
 def gone(pod: dict[str, Any]) -> bool:
@@ -76,6 +86,8 @@ def test_old_pods_that_do_not_end_are_named_and_the_new_value_stays(bench: Kuber
     with pytest.raises(DeadlinePassed, match=r"1 of the old pods still run after 3 s: web-\S+ on ") as raised:
         switch(bench.options("web", wait_timeout=3))
     assert raised.value.evidence["undone"] is False
+    effective = raised.value.evidence["after"]["web"][FLAG]["effective"]
+    assert sorted(effective.values()) == ["false", "true"], "what runs in a pod that is just ending is told too"
     assert template(bench, "web")["spec"]["containers"][0]["env"] == [OFF]
     until(lambda: [gone(one) for one in bench.pods("web")] == [False])
     assert held(switch(bench.options("web"))) == ["false"]
@@ -100,16 +112,27 @@ def test_somebody_elses_roll_is_refused_and_an_image_that_does_not_exist_is_told
     [
         ("deployments", "Deployment", {"paused": True}, "it is paused"),
         ("daemonsets", "DaemonSet", {"updateStrategy": {"type": "OnDelete"}}, "its update strategy is OnDelete"),
+        ("statefulsets", "StatefulSet", PARTITION, "its update strategy has partition 1"),
     ],
 )
 def test_what_never_rolls_is_refused_before_anything_is_changed(
     bench: KubernetesBench, plural: str, kind: str, spec: dict[str, Any], why: str
 ) -> None:
-    deploy(bench, "web", ON, plural=plural)
+    deploy(bench, "web", ON, plural=plural, **({"serviceName": "web"} if plural == "statefulsets" else {}))
     bench.patch(f"{bench.apps}/{plural}/web", {"spec": spec})
     with pytest.raises(Refused, match=f"{why}.*nothing was changed"):
         switch(bench.options("web", kind=kind))
     assert template(bench, "web", plural)["spec"]["containers"][0]["env"] == [ON]
+
+
+def test_a_paused_deployment_whose_pods_lack_a_value_that_is_declared_is_refused_too(bench: KubernetesBench) -> None:
+    deploy(bench, "web", FROM_MAP)
+    bench.patch(f"{bench.apps}/deployments/web", {"spec": {"paused": True}})
+    bench.patch(f"{bench.core}/configmaps/{MAP}", {"data": {FLAG: "false"}})
+    with pytest.raises(Refused, match=r"it is paused.*nothing was changed"):
+        switch(bench.options("web"))
+    bench.patch(f"{bench.apps}/deployments/web", {"spec": {"paused": False}})
+    assert held(switch(bench.options("web"))) == ["false"]
 
 
 def test_3_of_30_pods_that_lag_are_named_and_the_next_call_ends_the_same_roll(bench: KubernetesBench) -> None:

@@ -8,20 +8,26 @@ from typing import Any
 import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.booleans import BooleanWords
-from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import InvalidInput, Refused
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import (
+    InvalidInput,
+    NotFound,
+    Refused,
+    Unreachable,
+)
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.redact import HIDDEN
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import kubernetes_managers as managers
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import kubernetes_plan as plan
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import kubernetes_ready as ready
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_api import exit_code
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_change import shown
-from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_env import places
+from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_env import places, unreadable
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_objects import (
     KINDS,
     ROLL,
-    applied,
     selector_text,
 )
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.kubernetes_pods import alive
+from ansible_collections.dualwrite.rollback.tests.unit.platforms.patches import patched
 
 FLAG, OTHER = "TEAM_X", "TEAM_STRICT"
 AT = ("containers", 0)
@@ -104,6 +110,17 @@ def test_what_can_not_be_edited_is_told(container: dict[str, Any], error: type[E
         edit(container)
 
 
+def test_a_secret_that_may_not_be_read_is_no_secret_without_the_flag() -> None:
+    hidden = unreadable("s")
+    entry = {"name": FLAG, "valueFrom": {"secretKeyRef": {"name": "s", "key": "K", "optional": True}}}
+    for container in ({"name": "web", "envFrom": [{"secretRef": {"name": "s"}}]}, {"name": "web", "env": [entry]}):
+        found = plan.carriers({"containers": [container]}, [FLAG], (), lambda *_: hidden)
+        with pytest.raises(Refused, match="Secret s|may not be read with these rights"):
+            plan.edits(found, {FLAG: "false"}, [FLAG], lambda *_: hidden, override=False)
+        (made,) = plan.edits(found, {FLAG: "false"}, [FLAG], lambda *_: hidden, override=True)
+        assert isinstance(made, plan.EnvEdit)
+
+
 def test_several_containers_and_no_flag_need_a_name() -> None:
     spec = {"containers": [{"name": "web"}, {"name": "proxy"}]}
     with pytest.raises(InvalidInput, match="declared nowhere, and there are several containers"):
@@ -124,10 +141,10 @@ def test_the_patch_and_its_way_back_cancel_each_other() -> None:
         *plan.edits(both[:1], {FLAG: "false", OTHER: "true"}, [FLAG], lookup, override=False),
         *plan.edits(both[1:], {FLAG: "false", OTHER: "true"}, [], lookup, override=False),
     ]
-    changed = applied(template, plan.operations(template["spec"], made, pointer), pointer())
+    changed = patched(template, plan.operations(template["spec"], made, pointer), pointer())
     assert changed["spec"]["containers"][0]["env"][0] == {"name": FLAG, "value": "false"}
     assert len(changed["spec"]["containers"][1]["env"]) == 2
-    back = applied(changed, plan.taken_back(changed["spec"], made, pointer), pointer())
+    back = patched(changed, plan.taken_back(changed["spec"], made, pointer), pointer())
     assert back == template
 
 
@@ -176,11 +193,39 @@ def test_selectors_are_told_as_a_query_has_them() -> None:
     assert told == "app=web,tier in (a,b),!old"
 
 
-def test_autoscalers_and_who_is_behind_them_are_found() -> None:
+def test_keda_is_found_behind_an_autoscaler() -> None:
     target = {"kind": "Deployment", "name": "web"}
     owner = [{"kind": "ScaledObject", "name": "web-so"}]
+    label = {"scaledobject.keda.sh/name": "other-so"}
     items = [
-        {"metadata": {"name": "a", "ownerReferences": owner}, "spec": {"scaleTargetRef": target, "maxReplicas": 5}},
-        {"metadata": {"name": "b"}, "spec": {"scaleTargetRef": {**target, "name": "other"}, "maxReplicas": 5}},
+        {"metadata": {"name": "a", "ownerReferences": owner}, "spec": {"scaleTargetRef": target}},
+        {"metadata": {"name": "b"}, "spec": {"scaleTargetRef": target}},
+        {"metadata": {"name": "c", "labels": label}, "spec": {"scaleTargetRef": {**target, "name": "other"}}},
     ]
-    assert managers.scalers(items, "Deployment", "web") == [{"name": "a", "min": 1, "max": 5, "keda": "web-so"}]
+    assert managers.scaled_objects(items, "Deployment", "web") == ["web-so"]
+    assert managers.scaled_objects(items, "Deployment", "other") == ["other-so"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ('{"status": "Success"}', 0),
+        ('{"status": "Failure", "details": {"causes": [{"reason": "ExitCode", "message": "3"}]}}', 3),
+        ('{"status": "Failure", "message": "exec: \\"sh\\": executable file not found in $PATH"}', 127),
+    ],
+)
+def test_the_end_of_a_command_is_what_the_last_message_says(status: str, code: int) -> None:
+    assert exit_code(status, "web-1") == code
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("", Unreachable),  # cut before its end: no exit code is no success
+        ('{"status": "Failure", "message": "container not found (\\"web\\")"}', NotFound),
+        ('{"status": "Failure", "message": "Internal error occurred"}', Unreachable),
+    ],
+)
+def test_a_command_whose_end_is_not_known_did_not_succeed(status: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        exit_code(status, "web-1")

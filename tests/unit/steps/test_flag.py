@@ -71,6 +71,16 @@ def test_all_workloads_hold_the_flag_and_a_second_call_changes_nothing(shop: Sho
     assert "already held by 5 of 5" in again["summary"]
 
 
+def test_a_value_that_is_set_back_after_the_roll_is_told(shop: Shop) -> None:
+    """A start script that puts an older env file in place: the processes are right, the next start would not be."""
+    web = shop.running("web")
+    back = f"sed -i s/{FLAG}=false/{FLAG}=true/ {shop.env_file}"
+    web["options"]["start_command"][2] = web["options"]["start_command"][2].replace("exec", f"{back}; exec")
+    with pytest.raises(VerificationFailed, match=rf"{FLAG} was set back by somebody else: .*app.env:3 declares true"):
+        set_flags(params(web))
+    assert shop.env_file.read_text() == ENV
+
+
 def test_the_diff_shows_the_changed_line_of_a_shared_file_once(shop: Shop) -> None:
     web, worker = shop.running("web"), shop.running("worker")
     planned = set_flags(params(web, worker), check=True)
