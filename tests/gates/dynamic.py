@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +19,10 @@ WITHOUT_COMPONENTS = ("-m", "not component")
 
 def units(tier: Tier) -> None:
     """Unit tests by pytest, then by ansible-test in a copy of the tree (its own rules, nothing of ours around it)."""
-    tier.pytest("pytest", ["tests/unit"])
+    system_packages(tier)
+    tier.pytest("pytest", ["tests/unit", "-m", "not cluster"])
+    cluster_programs(tier)
+    tier.pytest("pytest on a cluster", ["tests/unit/contract", "-m", "cluster"])
     with copied_tree() as tree:
         offline_pip(sys.executable)
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -33,6 +37,15 @@ def system_packages(tier: Tier) -> None:
     if not tier.run("system packages", [str(ROOT / "scripts" / "system-packages")]) and not os.environ.get("CI"):
         tier.failed_steps.remove("system packages")
         tier.notes.append("system packages are missing (see above)")
+
+
+def begin_cluster_programs() -> None:
+    """Begin to build Kubernetes's programs beside the tiers that don't need them, with what these leave of the cores.
+
+    ``cluster_programs`` waits for it, and builds anew what has failed.
+    """
+    argv = ["nice", "-n", "19", sys.executable, "-m", "tests.lab.cluster", "build"]
+    subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def cluster_programs(tier: Tier) -> None:

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .dynamic import system_packages
+from .dynamic import cluster_programs, system_packages
 from .tier import ROOT, Tier
 
 FLEET, MIXED = "default", "mixed"
@@ -37,6 +37,7 @@ def molecule(tier: Tier) -> None:
     from tests.fleet.fleet import unavailable  # the lab is asked by those who run the tier, not by who lists tiers
 
     system_packages(tier)
+    cluster_programs(tier)
     missing = unavailable()
     for platform, reason in missing.items():
         tier.missing(f"scenario {platform} can't run: {reason}")

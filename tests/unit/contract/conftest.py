@@ -36,12 +36,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="the contract is tried by pytest in the tree itself"))
         elif _component(item):
             item.add_marker(pytest.mark.component)
+            if "kubernetes_bench" in _benches(item):
+                item.add_marker(pytest.mark.cluster)
 
 
 def _component(item: pytest.Item) -> bool:
+    return bool(_benches(item) & set(COMPONENTS.values()))
+
+
+def _benches(item: pytest.Item) -> set[str]:
+    """Return the names of the benches' fixtures that a test has, by parameter or by name."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     tried = {params.get("bench"), params.get("reloading_bench")}
-    return bool(tried & set(COMPONENTS)) or bool(set(getattr(item, "fixturenames", ())) & set(COMPONENTS.values()))
+    return {BENCHES[one] for one in tried if one} | set(getattr(item, "fixturenames", ()))
 
 
 def _need(reason: str | None) -> None:
