@@ -11,26 +11,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from ..core import libpq
 from ..core.deadline import Deadline
 from ..core.errors import RollbackError, Unreachable
 from ..core.evidence import UNKNOWN
-from ..core.redact import redact_text
-from ..core.translate import require
 from .base import Context, Probe, Seen
 from .judge import Answer, between, changed, equal, worst
 
-#: option of community.postgresql -> keyword of libpq
-_CONNECT = {
-    "login_host": "host",
-    "login_port": "port",
-    "login_user": "user",
-    "login_password": "password",
-    "login_db": "dbname",
-    "ssl_mode": "sslmode",
-    "ca_cert": "sslrootcert",
-    "service": "service",
-    "passfile": "passfile",
-}
 _READS = ("select", "with", "values", "table", "show")
 # quoted texts, quoted names, dollar quotes and comments: what may hold a semicolon that ends no statement
 _QUOTED = re.compile(
@@ -69,14 +56,7 @@ class SqlProbe(Probe):
     @property
     def place(self) -> str:
         """Return user, host, port and database, never a password."""
-        given = self.context.postgres
-        if given.get("service"):
-            return f"PostgreSQL service {given['service']}"
-        host = given.get("login_unix_socket") or given.get("login_host") or "local socket"
-        user = f"{given['login_user']}@" if given.get("login_user") else ""
-        port = f":{given['login_port']}" if given.get("login_port") else ""
-        database = f"/{given['login_db']}" if given.get("login_db") else ""
-        return f"PostgreSQL {user}{host}{port}{database}"
+        return libpq.place(self.context.postgres)
 
     def secrets(self) -> Sequence[str]:
         """Return the password."""
@@ -135,21 +115,9 @@ class SqlProbe(Probe):
         return self._execute(deadline)
 
     def _connect(self, deadline: Deadline) -> Any:
-        require("psycopg2", "psycopg2-binary", needed_for="probes of kind sql")
-        import psycopg2
-
-        given = self.context.postgres
-        keywords = {key: given[option] for option, key in _CONNECT.items() if given.get(option)}
-        if given.get("login_unix_socket"):
-            keywords["host"] = given["login_unix_socket"]
-        try:
-            connection = psycopg2.connect(
-                application_name="dualwrite.rollback health_probe",
-                connect_timeout=max(2, int(deadline.left())),
-                **keywords,
-            )
-        except psycopg2.Error as error:
-            raise Unreachable(f"no connection: {self._words(error)}", where=self.place) from error
+        connection = libpq.connect(
+            self.context.postgres, deadline, name="dualwrite.rollback health_probe", needed_for="probes of kind sql"
+        )
         connection.set_session(readonly=True)
         return connection
 
@@ -178,12 +146,7 @@ class SqlProbe(Probe):
             raise RollbackError(f"the query and its parameters don't fit: {error}", where=self.place) from error
 
     def _words(self, error: Exception) -> str:
-        """Return the server's own words on one line, without the context lines and without the password."""
-        diagnosed = getattr(getattr(error, "diag", None), "message_primary", None)
-        text = str(diagnosed or str(error).strip().partition("\n")[0] or type(error).__name__)
-        for level in ("FATAL:", "ERROR:"):
-            text = text.rpartition(level)[2]
-        return redact_text(" ".join(text.split()), self.secrets())
+        return libpq.words(error, self.context.postgres)
 
 
 def one_statement(query: str) -> str:

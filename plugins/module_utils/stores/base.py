@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -29,6 +30,14 @@ class Store(ABC):
     @abstractmethod
     def put(self, name: str, content: bytes) -> str:
         """Replace an object in one step and return where it lies; raises RollbackError when it can't be written."""
+
+    @abstractmethod
+    def write(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open a stream for a new object of any size: ``with store.write(name) as stream: stream.write(...)``.
+
+        The object appears whole and durable when the block ends, or not at all when the block raises. Raises Conflict
+        when there is one of that name already, RollbackError when it can't be written.
+        """
 
     @abstractmethod
     def append(self, name: str, extend: Callable[[bytes], bytes]) -> None:

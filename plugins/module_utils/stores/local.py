@@ -9,11 +9,12 @@ import builtins
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import BinaryIO
 
-from ..core.errors import InvalidInput, NotFound, RollbackError
+from ..core.errors import Conflict, InvalidInput, NotFound, RollbackError
 from ..core.evidence import format_time
 from ..core.files import fsync_folder, write_atomically
 from .base import Stat, Store
@@ -34,6 +35,34 @@ class LocalStore(Store):
         path = self._ready(name)
         write_atomically(path, content, mode=self._file_mode)
         return path
+
+    @contextlib.contextmanager
+    def write(self, name: str) -> Iterator[BinaryIO]:
+        """Write a new file beside its place, fsynced and linked to its name when the block ends without an error.
+
+        Raises Conflict when a file of that name exists, RollbackError when the disk is full or may not be written.
+        """
+        path = self._ready(name)
+        folder, aside = os.path.dirname(path), ""
+        try:
+            handle, aside = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.dualwrite-", dir=folder)
+            with os.fdopen(handle, "wb") as stream:
+                os.fchmod(handle, self._file_mode)
+                yield stream
+                stream.flush()
+                os.fsync(handle)
+            os.link(aside, path)
+            fsync_folder(folder)
+        except FileExistsError as error:
+            raise Conflict("there is a file of that name already", where=path) from error
+        except OSError as error:
+            raise RollbackError(
+                f"the file can't be written: {error.strerror}", where=path, hint=FULL_DISK_HINT
+            ) from error
+        finally:
+            if aside:
+                with contextlib.suppress(OSError):
+                    os.unlink(aside)
 
     def append(self, name: str, extend: Callable[[bytes], bytes]) -> None:
         """Add to the file's end under flock, fsynced; raises RollbackError when it can't be written.

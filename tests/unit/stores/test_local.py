@@ -3,6 +3,7 @@
 import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import (
+    Conflict,
     InvalidInput,
     NotFound,
     RollbackError,
@@ -24,6 +25,27 @@ def test_put_open_list_and_stat(tmp_path):
     assert store.list("production/") == []
     assert store.stat("staging/r2/record.jsonl").size == 3
     assert store.stat("nope") is None
+
+
+def write_half(store, name):
+    with store.write(name) as stream:
+        stream.write(b"half")
+        raise ZeroDivisionError
+
+
+def test_a_stream_is_there_whole_or_not_at_all(tmp_path):
+    store = LocalStore(str(tmp_path))
+    with store.write("archives/a.gz") as stream:
+        stream.write(b"one")
+        assert store.stat("archives/a.gz") is None
+        stream.write(b" two")
+    assert store.read("archives/a.gz") == b"one two"
+    with pytest.raises(ZeroDivisionError):
+        write_half(store, "archives/b.gz")
+    assert sorted(path.name for path in (tmp_path / "archives").iterdir()) == ["a.gz"]
+    with pytest.raises(Conflict, match="already"), store.write("archives/a.gz") as stream:
+        stream.write(b"another")
+    assert store.read("archives/a.gz") == b"one two"
 
 
 def test_a_name_can_not_leave_the_folder(tmp_path):
