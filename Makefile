@@ -34,15 +34,15 @@ demo: $(STAMP) ## Lab up, traffic on, the real rollback, its report, lab down
 TIERS := lint sanity docs-lint build units lab-tests integration faults molecule compat
 .PHONY: $(TIERS)
 lint: $(STAMP) ## ruff, yamllint, ansible-lint (production), mypy
-sanity: $(STAMP) ## ansible-test sanity, every test that can run here
+sanity: $(STAMP) ## ansible-test sanity, every test that can run here, and under the oldest and newest ansible-core
 docs-lint: $(STAMP) ## antsibull-docs and antsibull-changelog
 build: $(STAMP) ## Build the artifact, install it into an empty path, run from there
-units: $(STAMP) ## Unit tests, by pytest and by ansible-test
+units: $(STAMP) ## Unit tests
 lab-tests: $(STAMP) ## The lab itself
 integration: $(STAMP) ## Real applications, real playbooks
 faults: $(STAMP) ## Bad input, kills, locks, failing restarts
 molecule: $(STAMP) ## Molecule scenarios: each platform and all together, on real components
-compat: $(STAMP) ## Oldest and newest ansible-core that are promised
+compat: $(STAMP) ## Oldest and newest ansible-core that are promised, oldest and newest Python
 $(TIERS):
 	@$(GATE) $@
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+from .tier import ROOT, Tier
+
+COLLECTIONS = str(ROOT / ".cache" / "collections")
+OLDEST_TARGET = (3, 9)
 VENVS = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dualwrite-rollback" / "venvs"
 
 
@@ -46,9 +53,70 @@ def linked(folder: Path, pythons: dict[tuple[int, int], str]) -> Path:
     return folder
 
 
-def environment(name: str, python: str, requirements: list[str]) -> Path | None:
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """Another Python with another ansible-core: what it is called, its version, its programs, a child's variables."""
+
+    label: str
+    version: tuple[int, int]
+    programs: Path
+
+    @property
+    def python(self) -> str:
+        return str(self.programs / "python")
+
+    @property
+    def env(self) -> dict[str, str]:
+        path = os.pathsep.join([str(self.programs), os.environ["PATH"]])
+        return {"PATH": path, "PYTHONPATH": COLLECTIONS, "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS}
+
+
+def controllers(tier: Tier) -> Iterator[Environment]:
+    """Make the environments of the oldest and the newest ansible-core that are promised, each when it is asked for."""
+    found = available()
+    oldest = next((version for version in ((3, 11), (3, 12), (3, 10)) if version in found), None)
+    if oldest is None:
+        tier.missing("no Python 3.10 to 3.12 on this machine: ansible-core 2.16 is not tried")
+    else:
+        yield from _made(tier, "ansible-core 2.16", "ansible-core>=2.16.0,<2.17", oldest, found[oldest], "compat.in")
+    newest = max((version for version in found if version >= (3, 12)), default=None)
+    if newest is None:
+        tier.notes.append("no Python 3.12 or newer on this machine: the newest ansible-core is not tried")
+    else:
+        yield from _made(tier, "newest ansible-core", "ansible-core>=2.20", newest, found[newest], "compat.in")
+
+
+def targets(tier: Tier) -> Iterator[Environment]:
+    """Make the environment of the oldest Python that a host may have."""
+    found = available()
+    if OLDEST_TARGET in found:
+        requirement = "ansible-core>=2.15,<2.16"
+        yield from _made(tier, "Python 3.9", requirement, OLDEST_TARGET, found[OLDEST_TARGET], "target.in")
+    else:
+        tier.notes.append("no Python 3.9 on this machine: the oldest Python of a target is not tried")
+
+
+def _made(
+    tier: Tier, label: str, requirement: str, version: tuple[int, int], python: str, needs: str
+) -> Iterator[Environment]:
+    name = f"{label.replace(' ', '-')}-py{version[0]}.{version[1]}"
+    programs = _environment(name, python, [requirement, "--requirement", str(ROOT / "requirements" / needs)])
+    if programs is None:
+        tier.failed_steps.append(f"{label}: environment")
+    else:
+        yield Environment(label, version, programs)
+
+
+def _environment(name: str, python: str, requirements: list[str]) -> Path | None:
     """Make (or bring up to date) a virtual environment and return its bin folder; None when that failed."""
     programs = VENVS / name / "bin"
+    VENVS.mkdir(parents=True, exist_ok=True)
+    with (VENVS / f"{name}.lock").open("w") as lock:  # two tiers may want the same one
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _filled(name, programs, python, requirements)
+
+
+def _filled(name: str, programs: Path, python: str, requirements: list[str]) -> Path | None:
     if not (programs / "pip").exists():
         shutil.rmtree(VENVS / name, ignore_errors=True)
         if subprocess.run([python, "-m", "venv", str(VENVS / name)], check=False).returncode:

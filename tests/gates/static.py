@@ -41,7 +41,10 @@ def _is_shell(path: Path) -> bool:
 
 
 def sanity(tier: Tier) -> None:
-    """ansible-test sanity without an ignore file; modules compiled and imported on each Python of the machine."""
+    """ansible-test sanity without an ignore file; modules compiled and imported on each Python of the machine.
+
+    Then what can differ of it under the oldest and the newest ansible-core that are promised.
+    """
     offline_pip(sys.executable)
     with copied_tree() as tree:
         skipped = []
@@ -61,6 +64,13 @@ def sanity(tier: Tier) -> None:
         path = os.pathsep.join([str(Path(sys.executable).parent), str(links), os.environ["PATH"]])
         command = ["ansible-test", "sanity", "--color", "no", "--python", "default", *skipped]
         tier.run("ansible-test sanity", command, cwd=tree, env={"PATH": path})
+    checks = [word for test in ("validate-modules", "import", "compile") for word in ("--test", test)]
+    for core in pythons.controllers(tier):
+        offline_pip(core.python)
+        python = f"{core.version[0]}.{core.version[1]}"
+        command = ["ansible-test", "sanity", "--color", "no", "--python", python, *checks]
+        with copied_tree() as tree:
+            tier.run(f"{core.label}: sanity", command, cwd=tree, env=core.env)
 
 
 def docs_lint(tier: Tier) -> None:

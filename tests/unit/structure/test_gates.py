@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.dualwrite.rollback.tests.gates import __main__ as gates
+from ansible_collections.dualwrite.rollback.tests.gates.aside import Aside
 from ansible_collections.dualwrite.rollback.tests.gates.tier import Tier
 
 SAMPLE = """
@@ -49,6 +52,20 @@ def test_a_failing_command_fails_its_tier(tmp_path: Path, argv: list[str]) -> No
     assert (tier.failed_steps, tier.ok) == (["step"], False)
 
 
+def test_a_command_that_leaves_reports_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "test_sample.py").write_text(SAMPLE, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=reports/one.xml"]
+    tier = Tier("sample")
+    tier.counted("counted", [*command, "test_sample.py"], tmp_path / "reports", cwd=tmp_path, env={})
+    assert (tier.passed, tier.failed, tier.skipped, tier.failed_steps) == (1, 1, 1, [])
+
+
+def test_a_command_without_the_report_it_owes_is_a_failure(tmp_path: Path) -> None:
+    tier = Tier("sample")
+    tier.counted("silent", ["true"], tmp_path, cwd=tmp_path, env={})
+    assert (tier.failed_steps, tier.ok) == (["silent: no report"], False)
+
+
 @pytest.mark.parametrize(("ci", "ok"), [("true", False), ("", True)])
 def test_what_is_missing_fails_in_ci_only(monkeypatch: pytest.MonkeyPatch, ci: str, ok: bool) -> None:
     monkeypatch.setenv("CI", ci)
@@ -73,3 +90,60 @@ def test_all_tiers_run_and_the_total_tells(monkeypatch: pytest.MonkeyPatch, caps
     assert out.endswith("\n3 passed, 1 failed\n")
     assert gates.main(["second"]) == 0
     assert gates.main(["third"]) == 2
+
+
+def test_a_tier_beside_that_ends_without_a_report_fails_the_whole(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def good(tier: Tier) -> None:
+        tier.passed += 3
+
+    monkeypatch.setattr(gates, "TIERS", {"first": good, "unknown": good})  # the other process knows none of that name
+    monkeypatch.setattr(gates, "ASIDE", ("unknown",))
+    monkeypatch.setattr(gates.os, "chdir", lambda folder: None)
+    assert gates.main(["all"]) == 1
+    out = capfd.readouterr().out
+    assert "== beside the tiers before: unknown\nusage: python -m tests.gates" in out
+    assert "failed: it ended before its report" in out
+    assert out.endswith("\n3 passed, 1 failed\n")
+
+
+def test_what_runs_beside_is_told_whole_and_in_order(capfd: pytest.CaptureFixture[str]) -> None:
+    programs = {"one": ["sh", "-c", "echo 1; echo 2 >&2; exit 3"], "two": ["sh", "-c", "sleep 0.2; nice"]}
+    with Aside(programs) as aside:
+        aside.tell(wait=True)
+        aside.tell()  # once is enough
+    assert capfd.readouterr().out == (
+        "\n== beside the tiers before: one\n1\n2\n\n== beside the tiers before: two\n19\n"
+    )
+
+
+def test_what_runs_beside_ends_with_those_it_runs_beside(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        programs = {"long": ["sh", "-c", f"echo $$ >{tmp_path}/child; sleep 300; true"], "next": ["touch", "next"]}
+        with Aside(programs):
+            while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():
+                time.sleep(0.05)
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "child").read_text()), 0)
+    assert time.monotonic() - began < 15
+    assert not (gates.ROOT / "next").exists()
+
+
+def test_a_tier_of_another_process_counts_as_one_of_this(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def mixed(tier: Tier) -> None:
+        tier.passed, tier.failed = 2, 1
+        tier.notes.append("a note")
+
+    monkeypatch.setattr(gates, "TIERS", {"mixed": mixed})
+    monkeypatch.setattr(gates.os, "chdir", lambda folder: None)
+    report = tmp_path / "report"
+    assert gates.main(["mixed", "--report", str(report)]) == 1
+    read = gates.read_report(report, "mixed")
+    assert (read.passed, read.failed, read.notes, read.ok) == (2, 1, ["a note"], False)
+    assert not gates.read_report(tmp_path / "none", "killed").ok
