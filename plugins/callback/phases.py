@@ -14,7 +14,8 @@ description:
     given and the run's budget.
   - Other tasks are silent unless they fail or are unreachable. With C(-v) they get a short line, with C(-vvv) the
     output is that of the callback C(ansible.builtin.default).
-  - What M(dualwrite.rollback.flag_info) read on all hosts is shown as one table at the end.
+  - What M(dualwrite.rollback.flag_info) read on all hosts is shown as one table at the end, the plan of
+    M(dualwrite.rollback.triage) at once.
   - Ends with the outcome, where the report lies, and a sentence for each host that is not proved.
 author: dualwrite.rollback contributors (@dualwrite)
 extends_documentation_fragment:
@@ -50,6 +51,7 @@ PHASES = {
     "health_probe": "verify",
     "run_lock": "lock",
     "run_record": "record",
+    "triage": "triage",
     "workload": "workload",
 }
 EVERYTHING = 3
@@ -69,6 +71,7 @@ class CallbackModule(Default):
         self._budget = None
         self._opened = None
         self._closed = None
+        self._all_closed = []
         self._said = {}
         self._flags = {}
         self._width = 10
@@ -133,14 +136,14 @@ class CallbackModule(Default):
                 failed.setdefault(host, (self._said.get(host) or ["failed"])[-1])
         for line in ["", *table(self._flags)] if self._flags else []:
             self._display.display(line, color=C.COLOR_ERROR if line.endswith(MARKS) else None)
-        if self._closed and self._closed.get("outcome") != "check":
-            color = C.COLOR_OK if self._closed.get("ok") and not failed else C.COLOR_ERROR
+        for closed in self._all_closed:
+            color = C.COLOR_OK if closed.get("ok") and not failed else C.COLOR_ERROR
             self._display.display("")
-            self._display.display(str(self._closed.get("summary", "")), color=color)
-            report = (self._closed.get("files") or {}).get("incident.html")
+            self._display.display(str(closed.get("summary", "")), color=color)
+            report = (closed.get("files") or {}).get("incident.html")
             if report:
                 self._display.display(f"report: {report}")
-        elif self._opened and not self._opened.get("check_mode"):
+        if self._opened and not self._closed and not self._opened.get("check_mode"):
             self._display.display(
                 f"\nthe run was not closed, its record lies in {self._opened.get('path')}", color=C.COLOR_ERROR
             )
@@ -212,6 +215,8 @@ class CallbackModule(Default):
             color = C.COLOR_CHANGED if data.get("changed") else C.COLOR_OK
             where = "controller" if name == "run_record" and data.get("phase") != "add" else host
             self._line(str(data.get("phase") or PHASES.get(name, name)), where, check + _one_line(words), color)
+            for line in data.get("lines") or [] if name == "triage" else []:
+                self._display.display(f"    {line}")
         elif self._display.verbosity and not name:
             word = "changed" if data.get("changed") else "ok"
             self._line(word, host, task.get_name().strip(), C.COLOR_CHANGED if data.get("changed") else C.COLOR_OK)
@@ -236,9 +241,11 @@ class CallbackModule(Default):
         if name == "flag_info" and data.get("workloads"):
             self._flags[host] = data
         if name == "run_record" and data.get("phase") == "open":
-            self._opened, self._budget = data, data.get("budget")
+            self._opened, self._closed, self._budget = data, None, data.get("budget")
         if name == "run_record" and data.get("phase") == "close":
             self._closed = data
+            if data.get("outcome") != "check":
+                self._all_closed.append(data)
 
     def _line(self, phase, host, words, color, stderr=False):
         budget = float(self._budget or self.get_option("budget") or 300)

@@ -118,6 +118,41 @@ PROBES: Spec = {
     }
 }
 
+MATRIX: Spec = {
+    "argument_spec": {
+        "symptoms": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "symptom": {"type": "str", "required": True},
+                "probes": {"type": "list", "elements": "dict", "required": True},
+            },
+        },
+        "matrix": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "symptom": {"type": "str", "required": True},
+                "label": {"type": "str"},
+                "urgency": {"type": "str", "required": True, "choices": ["immediate", "high", "medium", "low"]},
+                "reason": {"type": "str"},
+                "steps": {
+                    "type": "list",
+                    "elements": "dict",
+                    "required": True,
+                    "options": {
+                        "scenario": {"type": "str"},
+                        "person": {"type": "str"},
+                        "if_still": {"type": "bool", "default": False},
+                    },
+                },
+            },
+        },
+    }
+}
+
 
 def optional(piece: Mapping[str, Any], *names: str) -> Spec:
     """Return a copy of a piece in which the lists ``names`` need not be given and are empty then."""

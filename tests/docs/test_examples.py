@@ -24,7 +24,7 @@ from tests.support.units import dual_writing, holders, need_hosts
 
 MODULES = ROOT / "plugins" / "modules"
 # Which example (counted from 0) of which module runs where.
-ON_THE_LAB = {"run_record": [0, 1, 2, 3], "flag": [0], "health_probe": [0, 1, 2, 3]}
+ON_THE_LAB = {"run_record": [0, 1, 2, 3], "flag": [0], "health_probe": [0, 1, 2, 3], "triage": [0, 1, 2]}
 ON_A_HOST = {"run_lock": [0, 1], "flag": [1], "flag_info": [0, 1], "workload": [0, 1]}
 FLAGS = {
     r"\bDUAL_WRITE_ENABLED\b": FLAG,

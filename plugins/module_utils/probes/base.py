@@ -92,6 +92,11 @@ class Probe(ABC):
         return False
 
     @property
+    def compares_with_itself(self) -> bool:
+        """Return whether an answer means something only some time after ``prepare`` (the trend of a count)."""
+        return False
+
+    @property
     def place(self) -> str:
         """Return where the probe looks, for sentences about an answer that never came."""
         return ""

@@ -54,6 +54,11 @@ class SqlProbe(Probe):
         self.connection: Any = None
 
     @property
+    def compares_with_itself(self) -> bool:
+        """Return whether the value is compared with an earlier one that nobody gave."""
+        return self.change is not None and "baseline" not in self.options
+
+    @property
     def place(self) -> str:
         """Return user, host, port and database, never a password."""
         return libpq.place(self.context.postgres)

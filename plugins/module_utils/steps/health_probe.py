@@ -54,7 +54,7 @@ def health_probe(params: Mapping[str, Any], *, check: bool = False) -> dict[str,
     before anything is asked, and VerificationFailed, with all the evidence, unless every probe passes.
     """
     timings = Timings()
-    context = _context(params)
+    context = make_context(params)
     stages = _stages(params, context)
     would_ask = [one.name for stage in ("first", "last") for one in stages[stage] if check and one.writes]
     tracks = {
@@ -101,7 +101,8 @@ def _run(
 # -- input ---------------------------------------------------------------------------------------------------------
 
 
-def _context(params: Mapping[str, Any]) -> Context:
+def make_context(params: Mapping[str, Any]) -> Context:
+    """Return what the probes of one call share, of a module's options; raises InvalidInput."""
     words = take_words(params.get("boolean_words"))
     since = time.time()
     if params.get("since"):

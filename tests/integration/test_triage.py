@@ -1,0 +1,127 @@
+"""From symptoms to a plan, and through it, on the lab under traffic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.lab import Lab
+from tests.lab.waiting import wait_until
+from tests.support.measure import FLAG, PROCESSES, State, await_dual_writes, figures, restart
+from tests.support.play import Ended, call, environ, newest_run
+
+STRICT = "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE"
+BRISK = {"dualwrite_hold": 1, "dualwrite_verify_timeout": 15, "dualwrite_look_again": 5, "dualwrite_symptom_window": 4}
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(lab: Lab, reports: Path) -> Run:
+    """Run triage as an operator does."""
+
+    def playbook(*more: str, **variables: Any) -> Ended:
+        argv = ["ansible-playbook", "triage.yml", "-i", "lab", "-e", json.dumps({**BRISK, **variables}), *more]
+        return call(argv, reports, environ(reports, DUALWRITE_LAB=str(lab.dir)))
+
+    return playbook
+
+
+@pytest.fixture
+def strict(lab: Lab) -> Iterator[None]:
+    """Dual-write is on in strict mode, and goes well."""
+    lab.mend_legacy()
+    lab.set_env(**{STRICT: "true"})
+    restart(lab, "true")
+    await_dual_writes(lab, 5)
+    yield
+    lab.mend_legacy()
+
+
+def flags(lab: Lab) -> set[tuple[str, str]]:
+    """Return what the processes hold: (dual-write, strict mode), each pair once."""
+    found = lab.instances()
+    assert len(found) == PROCESSES
+    return {(one["flags"][FLAG], one["flags"][STRICT]) for one in found}
+
+
+def fail(lab: Lab) -> None:
+    """Let the legacy side fail, and wait until requests fail of it."""
+    lab.break_legacy()
+    wait_until(lambda: lab.request("POST", "/api/vnext/teams/create/", {"name": "fails"})[0] == 500, "requests to fail")
+
+
+def test_the_plan_is_shown_with_its_evidence_and_nothing_is_changed(lab, strict, run, reports):
+    fail(lab)
+    before = State.of(lab)
+    ended = run(dualwrite_symptoms="test_data_left")
+    assert ended.rc == 0, ended.text
+    lines = [line.strip() for line in ended.lines()]
+    assert "1. [immediate] disable_strict_mode" in lines
+    assert "2. [immediate] disable_dual_write, only if there is still requests_failing" in lines
+    assert any(line.startswith("PRESENT  requests_failing (measured)") for line in lines)
+    assert any(line.startswith("seen: 'no request fails, by the web log' (lab, ") for line in lines)
+    assert any(line.startswith("PRESENT  test_data_left (stated") for line in lines)
+    assert any(line.startswith("$ ansible-playbook dualwrite.rollback.disable_strict_mode -i lab ") for line in lines)
+    assert State.of(lab) == before
+    assert newest_run(reports) is None
+
+
+def test_executed_it_drops_strict_mode_looks_again_and_leaves_dual_write_on(lab, strict, run):
+    fail(lab)
+    ended = run(dualwrite_execute="true", dualwrite_environment_symptoms=[])
+    assert ended.rc == 0, ended.text
+    assert flags(lab) == {("true", "false")}
+    assert ended.closed()["outcome"] == "proved"
+    assert ended.entries()[0]["data"]["reason"] == "triage: requests_failing"
+    after = ended.moment("flag", "roll_ended")
+    wait_until(lambda: lab.traffic_summary(since=after)["sent"] > 20, "more traffic")
+    assert lab.traffic_summary(since=after)["failed"] == 0
+    figures(triage_executed=ended.took)
+
+
+def test_what_a_person_has_to_heal_is_left_to_a_person_and_is_no_failure(lab, strict, run):
+    """The models differ for good once dual-write has failed: it is switched off, the difference stays."""
+    fail(lab)
+    before = {"name": "as many here as there", "kind": "sql", "query": "SELECT 1", "equals": 2}
+    symptom = {"symptom": "data_inconsistent", "probes": [before]}
+    ended = run(dualwrite_execute=True, dualwrite_host_symptoms=[], dualwrite_environment_symptoms=[symptom])
+    assert ended.rc == 0, ended.text
+    assert {pair[0] for pair in flags(lab)} == {"false"}
+
+
+def test_requests_that_still_fail_switch_dual_write_off_and_what_is_left_is_told(lab, strict, run):
+    """The symptom is one that no scenario can heal: every line of the log is taken for a failed request."""
+    seen = {"name": "nothing is served", "kind": "log", "paths": [str(lab.paths.log_dir / "web.log")]}
+    symptom = {"symptom": "requests_failing", "probes": [{**seen, "pattern": "request_served"}]}
+    ended = run(dualwrite_execute=True, dualwrite_host_symptoms=[symptom], dualwrite_environment_symptoms=[])
+    assert ended.rc != 0
+    assert flags(lab) == {("false", "false")}
+    assert "Still there: requests_failing." in ended.text
+
+
+def test_a_stated_symptom_that_nothing_measures_gets_its_first_step_only(lab, strict, run):
+    ended = run(
+        dualwrite_execute=True,
+        dualwrite_symptoms=["requests_failing"],
+        dualwrite_host_symptoms=[],
+        dualwrite_environment_symptoms=[],
+    )
+    assert ended.rc != 0
+    assert flags(lab) == {("true", "false")}
+    assert (
+        "disable_dual_write was not run, because nothing measures whether requests_failing is still there" in ended.text
+    )
+
+
+@pytest.mark.parametrize("given", ["sadness", "requests_failing; rm -rf /"])
+def test_an_answer_that_is_no_symptom_is_refused(lab, run, given):
+    before = State.of(lab)
+    ended = run(dualwrite_execute=True, dualwrite_symptoms=given)
+    assert ended.rc != 0
+    assert "there is no symptom" in ended.text
+    assert "Traceback" not in ended.text
+    assert State.of(lab) == before
