@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..core.account import Account, acting_as
 from ..core.errors import Conflict, NotFound, RollbackError
 from ..core.files import fsync_folder, read_bytes, write_atomically
 from .base import Change
@@ -19,17 +20,19 @@ NEW_FILE_MODES = {".conf": 0o644}
 
 @dataclass(frozen=True)
 class FileEdit:
-    """The bytes of one file before (None: it did not exist) and after."""
+    """The bytes of one file before (None: it did not exist) and after; ``account`` is whose rights it is made with."""
 
     path: str
     before: bytes | None
     after: bytes
+    account: Account | None = None
 
 
-def read_if_there(path: str) -> bytes | None:
+def read_if_there(path: str, account: Account | None = None) -> bytes | None:
     """Return the bytes of a file, None when it does not exist; raises InvalidInput when it can't be read."""
     try:
-        return read_bytes(path)
+        with acting_as(account, path):
+            return read_bytes(path)
     except NotFound:
         return None
 
@@ -50,10 +53,11 @@ def make(changes: Sequence[Change]) -> None:
     try:
         for change in changes:
             edit: FileEdit = change.undo
-            os.makedirs(os.path.dirname(edit.path) or ".", mode=0o755, exist_ok=True)
-            if read_if_there(edit.path) != edit.before:
+            if read_if_there(edit.path, edit.account) != edit.before:
                 raise Conflict("the file was edited by somebody else just now", where=edit.path, hint="Run it again.")
-            write_atomically(edit.path, edit.after, mode=NEW_FILE_MODES.get(os.path.splitext(edit.path)[1], 0o600))
+            with acting_as(edit.account, edit.path):
+                os.makedirs(os.path.dirname(edit.path) or ".", mode=0o755, exist_ok=True)
+                write_atomically(edit.path, edit.after, mode=NEW_FILE_MODES.get(os.path.splitext(edit.path)[1], 0o600))
             made.append(change)
     except (RollbackError, OSError) as error:
         take_back(made)
@@ -70,13 +74,15 @@ def take_back(changes: Iterable[Change]) -> None:
     foreign: list[str] = []
     for change in reversed(list(changes)):
         edit: FileEdit = change.undo
-        if read_if_there(edit.path) != edit.after:
+        if read_if_there(edit.path, edit.account) != edit.after:
             foreign.append(edit.path)
-        elif edit.before is None:
-            os.unlink(edit.path)
-            fsync_folder(os.path.dirname(edit.path) or ".")
-        else:
-            write_atomically(edit.path, edit.before)
+            continue
+        with acting_as(edit.account, edit.path):
+            if edit.before is None:
+                os.unlink(edit.path)
+                fsync_folder(os.path.dirname(edit.path) or ".")
+            else:
+                write_atomically(edit.path, edit.before)
     if foreign:
         raise Conflict(
             "the file was edited by somebody else since, so the change was not taken back",

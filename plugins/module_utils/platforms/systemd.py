@@ -17,14 +17,14 @@ from ..core.booleans import BooleanWords
 from ..core.deadline import Deadline
 from ..core.errors import DeadlinePassed, InvalidInput
 from ..core.evidence import parse_time
-from ..core.files import read_bytes
 from . import edits, env_file, proc, unit_env
 from .base import Change, Declared
 from .memory import Memory, runtime_folder
 from .processes import COMMON_OPTIONS, ProcessPlatform
 from .unit import State, Unit
 
-_VENDOR = ("/usr/lib/", "/lib/", "/run/")
+#: what is not edited: of packages and generators, and an administrator's for the units of all users
+_VENDOR = ("/usr/lib/", "/lib/", "/run/", "/etc/systemd/user/", "/etc/xdg/systemd/user/")
 _DROP_IN, _LATER_DROP_IN = "90-dualwrite.conf", "zz-dualwrite.conf"
 FILE, UNIT, PASSED, UNSET = "EnvironmentFile", "Environment", "PassEnvironment", "UnsetEnvironment"
 
@@ -41,7 +41,7 @@ class Source:
 
     @property
     def vendor(self) -> bool:
-        """Whether a package or a generator owns the file, so that an edit would be lost."""
+        """Whether the file is somebody else's (a package's, a generator's), so that an edit would be lost."""
         return self.kind == UNIT and os.path.realpath(self.path).startswith(_VENDOR)
 
     def __str__(self) -> str:
@@ -55,18 +55,30 @@ class SystemdPlatform(ProcessPlatform):
         **COMMON_OPTIONS,
         "unit": "name of the unit",
         "scope": "whose service manager runs it: system or user",
+        "user": "the user whose service manager runs it; without it that is the one who runs the task",
         "env_file": "which of the unit's EnvironmentFile= gets a flag that is declared nowhere yet",
     }
 
     def __init__(self, name: str, options: Mapping[str, Any], words: BooleanWords | None = None) -> None:
         super().__init__(name, options, words)
-        scope = self.settings.text("scope", "system", one_of=("system", "user"))
-        self.unit = Unit(self.settings.text("unit"), of_user=scope == "user", where=self.where)
+        user = self.settings.optional("user")
+        scope = self.settings.text("scope", "user" if user else "system", one_of=("system", "user"))
+        if user and scope == "system":
+            raise InvalidInput("the option 'user' has no meaning for a unit of the system", where=self.where)
+        self.unit = Unit(self.settings.text("unit"), of_user=scope == "user", where=self.where, user=user)
         self.env_file = self.settings.optional("env_file")
 
     def identity(self) -> dict[str, Any]:
-        """Return host name, machine id and unit."""
-        return {**super().identity(), "unit": self.unit.name}
+        """Return host name, machine id and unit, and the user where one is named."""
+        named = {"user": self.unit.user} if self.unit.user else {}
+        return {**super().identity(), "unit": self.unit.name, **named}
+
+    def notes(self) -> list[str]:
+        """Return that the unit ends with its user's last session, where it does."""
+        if not self.unit.ends_with_its_user():
+            return []
+        user = self.unit.user
+        return [f"{self.unit.where}: it ends when '{user}' has logged out, until: loginctl enable-linger {user}"]
 
     # --- what is declared ---------------------------------------------------------------------------------------
 
@@ -84,14 +96,14 @@ class SystemdPlatform(ProcessPlatform):
             for name in passed:
                 found[name].append(Source(PASSED, self.unit.name, 0, values.get(name)))
         for path in state.unit_files():
-            for place in unit_env.places(read_bytes(path), path):
+            for place in unit_env.places(self.unit.read(path), path):
                 if not place.key:
                     for sources in found.values():
                         sources[:] = [source for source in sources if source.kind != UNIT]
                 elif place.key in found:
                     found[place.key].append(Source(UNIT, path, place.line, place.value, place))
         for path in self.unit.environment_files(state):
-            for item in env_file.assignments(read_bytes(path), self.unit.dialect(), path):
+            for item in env_file.assignments(self.unit.read(path), self.unit.dialect(), path):
                 if item.key in found:
                     found[item.key].append(Source(FILE, path, item.line, item.value))
         for word in state.words(UNSET):
@@ -116,13 +128,13 @@ class SystemdPlatform(ProcessPlatform):
                 continue
             path, kind = self._target(state, flag, winner)
             if path not in before:
-                before[path] = edits.read_if_there(path)
+                before[path] = edits.read_if_there(path, self.unit.account)
             content = after.get(path, before[path])
             touched.setdefault(path, []).append(flag)
             after[path] = self._edited(content, path, kind, flag, value)
         return [
             edits.change_of(
-                edits.FileEdit(path, before[path], after[path]),
+                edits.FileEdit(path, before[path], after[path], self.unit.account),
                 {flag: sources[flag][-1].value if sources[flag] else None for flag in touched[path]},
                 {flag: flags[flag] for flag in touched[path]},
             )
@@ -151,13 +163,8 @@ class SystemdPlatform(ProcessPlatform):
             if files:
                 return files[0], FILE
         late = winner is not None and os.path.basename(winner.path) >= _DROP_IN and winner.path.endswith(".conf")
-        return os.path.join(self._drop_in_folder(), _LATER_DROP_IN if late else _DROP_IN), UNIT
-
-    def _drop_in_folder(self) -> str:
-        base = "/etc/systemd/system"
-        if self.unit.scope:
-            base = os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "systemd/user")
-        return os.path.join(base, f"{self.unit.name}.d")
+        folder = os.path.join(self.unit.folder(), f"{self.unit.name}.d")
+        return os.path.join(folder, _LATER_DROP_IN if late else _DROP_IN), UNIT
 
     def _edited(self, content: bytes | None, path: str, kind: str, flag: str, value: str) -> bytes:
         if kind == FILE:
@@ -239,7 +246,8 @@ class SystemdPlatform(ProcessPlatform):
     @property
     def memory(self) -> Memory:
         """A file where this user keeps what does not outlive a boot."""
-        return Memory(os.path.join(runtime_folder(), f"dualwrite.{self.unit.name}.stopped"))
+        whose = f"{self.unit.user}." if self.unit.user else ""
+        return Memory(os.path.join(runtime_folder(), f"dualwrite.{whose}{self.unit.name}.stopped"))
 
     def end(self, before: Sequence[proc.Process], deadline: Deadline) -> None:
         """Stop the unit and wait until all its processes are gone."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import pwd
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..core.account import Account, account_of, acting_as
 from ..core.deadline import Deadline
 from ..core.errors import CommandFailed, InvalidInput, NotFound, RollbackError
 from ..core.files import read_bytes
@@ -26,6 +28,8 @@ _PROPERTIES = (
     "ExecMainStatus,FragmentPath,DropInPaths,EnvironmentFiles,PassEnvironment,UnsetEnvironment,CanReload,"
     "NeedDaemonReload"
 )
+#: where logind remembers whose service manager runs without a login
+_LINGER = "/var/lib/systemd/linger"
 _NAME = re.compile(r"[A-Za-z0-9_@:.\\][A-Za-z0-9_@:.\\-]*")
 #: what systemd itself says at every failure; it would push out the lines that tell why
 _ROUTINE = re.compile(
@@ -64,23 +68,83 @@ class State:
 
 
 class Unit:
-    """A unit of the system's or this user's service manager."""
+    """A unit of the service manager of the system, of this user, or of another user (``user``)."""
 
-    def __init__(self, name: str, *, of_user: bool, where: str) -> None:
+    def __init__(self, name: str, *, of_user: bool, where: str, user: str | None = None) -> None:
         if not _NAME.fullmatch(name):
             raise InvalidInput(f"the option 'unit' is no name of a unit: '{name}'", where=where)
         self.name = name if re.search(r"\.[a-z]+$", name) else f"{name}.service"
         self.where = f"{where}, {self.name}"
         self.scope = ["--user"] if of_user else []
-        self.environ = {**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
-        if of_user:
-            self.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
+        self.user = user
+        self._account: Account | None = None
         self._dialect = ""
 
+    @property
+    def account(self) -> Account | None:
+        """Whose rights the unit's files are touched with, None for those of this process; raises as account_of."""
+        if self.user and self._account is None:
+            self._account = account_of(self.user, self.where)
+        return self._account
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What systemctl needs to find the service manager."""
+        plain = {"LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
+        account = self.account
+        if account:
+            its = {"HOME": account.home, "USER": account.name, "XDG_RUNTIME_DIR": f"/run/user/{account.uid}"}
+            return {"PATH": os.environ.get("PATH", os.defpath), **its, **plain}
+        own = {"XDG_RUNTIME_DIR": f"/run/user/{os.geteuid()}"} if self.scope else {}
+        return {**own, **os.environ, **plain}
+
+    def folder(self) -> str:
+        """Return where an administrator's, or the user's, units and drop-ins belong."""
+        if not self.scope:
+            return "/etc/systemd/system"
+        config = "~/.config" if self.account is None else os.path.join(self.account.home, ".config")
+        own = None if self.account else os.environ.get("XDG_CONFIG_HOME")
+        return os.path.join(own or os.path.expanduser(config), "systemd/user")
+
+    def ends_with_its_user(self) -> bool:
+        """Return whether the service manager ends when its user has logged out."""
+        return bool(self.user) and not os.path.exists(os.path.join(_LINGER, self.user or ""))
+
     def systemctl(self, *words: str, deadline: Deadline | None = None, ok: Sequence[int] | None = (0,)) -> Finished:
-        """Run systemctl and return how it ended; raises as core.process.run."""
-        argv = ["systemctl", *self.scope, "--no-ask-password", *words]
-        return run(argv, deadline or Deadline(ASK), environ=self.environ, ok=ok, where=self.where)
+        """Run systemctl and return how it ended; raises as core.process.run, and NotFound without a user's manager."""
+        self._require_manager()
+        return self._run(["systemctl", *self.scope, "--no-ask-password", *words], deadline or Deadline(ASK), ok)
+
+    def _run(self, argv: Sequence[str], deadline: Deadline, ok: Sequence[int] | None) -> Finished:
+        account = self.account
+        if account is None:
+            return run(argv, deadline, environ=self.environ, ok=ok, where=self.where)
+        return run(
+            argv,
+            deadline,
+            environ=self.environ,
+            cwd="/",
+            user=account.uid,
+            group=account.gid,
+            groups=account.groups,
+            ok=ok,
+            where=self.where,
+        )
+
+    def _require_manager(self) -> None:
+        folder = self.environ.get("XDG_RUNTIME_DIR", "")
+        if self.scope and not os.path.exists(os.path.join(folder, "systemd/private")):
+            who = self.user or pwd.getpwuid(os.geteuid()).pw_name
+            raise NotFound(
+                f"the service manager of user '{who}' does not run, and so none of that user's units",
+                where=self.where,
+                hint=f"Have it run without a login: loginctl enable-linger {who}.",
+            )
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of one of the unit's files; raises as core.files.read_bytes."""
+        with acting_as(self.account, path):
+            return read_bytes(path)
 
     def state(self) -> State:
         """Return what systemd says now.
@@ -119,8 +183,9 @@ class Unit:
         """
         found: list[str] = []
         for pattern, optional in state.environment_files:
-            paths = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
-            there = [path for path in paths if os.path.exists(path)]
+            with acting_as(self.account, pattern):
+                paths = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
+                there = [path for path in paths if os.path.exists(path)]
             if not there and not optional:
                 raise NotFound(
                     "the unit's EnvironmentFile= does not exist, so it could not start again",
@@ -173,7 +238,7 @@ class Unit:
         found: list[str] = []
         with contextlib.suppress(RollbackError):
             for path in self.environment_files(state):
-                found += env_file.secrets(read_bytes(path), self.dialect())
+                found += env_file.secrets(self.read(path), self.dialect())
         return found
 
     def cursor(self) -> str:
@@ -186,12 +251,20 @@ class Unit:
         start = ["--after-cursor", after] if after else ["-n", "20"]
         return self._journalctl("-o", "cat", *start, *self._mine()).stdout.splitlines()
 
-    def journal_since(self, seconds: float) -> list[str]:
-        """Return the unit's messages since a time in seconds after 1970, oldest first."""
-        return self._journalctl("-o", "cat", "--since", f"@{seconds:.6f}", *self._mine()).stdout.splitlines()
+    def journal_since(self, seconds: float, others: Sequence[str] = ()) -> list[str]:
+        """Return the messages of the unit, and of others of its manager, since a time in seconds after 1970."""
+        return self._journalctl("-o", "cat", "--since", f"@{seconds:.6f}", *self._mine(others)).stdout.splitlines()
 
-    def _mine(self) -> list[str]:
-        return ["--user-unit" if self.scope else "--unit", self.name]
+    def _mine(self, others: Sequence[str] = ()) -> list[str]:
+        """Return what finds the messages of these units; journalctl's own option asks for those of its own user."""
+        names = [self.name, *others]
+        if self.account is None:
+            return [word for name in names for word in ("--user-unit" if self.scope else "--unit", name)]
+        found: list[str] = []
+        for name in names:
+            for field in ("_SYSTEMD_USER_UNIT", "USER_UNIT"):
+                found += [*(["+"] if found else []), f"{field}={name}", f"_UID={self.account.uid}"]
+        return found
 
     def _journalctl(self, *words: str) -> Finished:
         argv = ["journalctl", "--no-pager", "--quiet", *words]

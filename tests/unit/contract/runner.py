@@ -47,6 +47,10 @@ def killed_before_roll(params: dict[str, Any]) -> dict[str, Any]:
     return flag.set_flags(params)
 
 
+def logs(params: dict[str, Any]) -> list[str]:
+    return make(params["workload"]).logs(params["since"])
+
+
 def values(params: dict[str, Any]) -> dict[str, str]:
     found = env_file.assignments(params["text"].encode("utf-8"), params["dialect"])
     return {item.key: item.value for item in found}
@@ -60,6 +64,7 @@ def main() -> None:
         "set_workloads": lambda params: set_workloads(params, check=asked.get("check", False)),
         "execute": execute,
         "bounce": bounce,
+        "logs": logs,
         "killed_before_roll": killed_before_roll,
         "values": values,
     }

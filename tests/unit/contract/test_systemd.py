@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import INSIDE, SystemdBench
@@ -80,6 +78,40 @@ def test_a_value_in_an_admins_drop_in_is_edited_there(systemd_bench: SystemdBenc
     assert bench.host.read(drop_in) == f'[Service]\nEnvironment="SECRET=s3cr3t" "{FLAG}=false"\n'
     assert "s3cr3t" not in str(told["result"]["diff"])
     assert bench.set(entry)["result"]["changed"] is False
+
+
+def test_a_value_in_an_admins_unit_is_edited_there_and_every_other_byte_stays(
+    systemd_bench: SystemdBench, entry: dict
+) -> None:
+    bench = systemd_bench
+    bench.write_unit("web", ["Environment=A=1 \\", "# a note in between", f"  '{FLAG}=true' B=%n"])
+    bench.start("web")
+    path = f"/etc/systemd/system/{bench.unit('web')}"
+    before = bench.host.read(path)
+    assert held(bench.set(entry)) == {"false"}
+    assert bench.host.read(path) == before.replace(f"'{FLAG}=true'", f"'{FLAG}=false'")
+
+
+def test_a_full_disk_keeps_the_old_bytes_and_restarts_nothing(systemd_bench: SystemdBench, entry: dict) -> None:
+    bench = systemd_bench
+    small = f"/srv/small{bench.number}"
+    bench.host.run(["mkdir", small])
+    bench.host.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", small])
+    try:
+        bench.host.write(f"{small}/app.env", ENV, mode="0640")
+        bench.write_unit("web", [f"EnvironmentFile={small}/app.env"])
+        bench.start("web")
+        bench.host.run(["dd", "if=/dev/zero", f"of={small}/ballast", "bs=4k"], check=False)
+        told = bench.set(entry)
+        assert f"{small}/app.env: the file can't be written: No space left on device" in told["text"]
+        assert "free the disk or fix the permissions and run the same command again" in told["text"]
+        assert told["evidence"]["rolled"] == {}
+        assert bench.host.read(f"{small}/app.env") == ENV
+        assert bench.host.run(["ls", "-A", small]).stdout.split() == ["app.env", "ballast"]
+        bench.host.run(["rm", f"{small}/ballast"])
+        assert held(bench.set(entry)) == {"false"}
+    finally:
+        bench.host.run(["umount", "--lazy", small])
 
 
 @pytest.mark.parametrize(("name", "drop_in"), [("", "90-dualwrite.conf"), ("95-vendor.conf", "zz-dualwrite.conf")])
@@ -232,25 +264,3 @@ def test_instances_of_a_template_are_changed_together_and_one_alone_by_a_drop_in
     assert held(told, "web 1") == held(told, "web 2") == {"false"}
     assert told["result"]["rolled"] == {"web 2": "restart"}
     assert bench.host.read(f"/usr/lib/systemd/system/{template}.service") == vendor
-
-
-def test_a_unit_of_a_user_is_changed_in_that_users_folder(systemd_bench: SystemdBench) -> None:
-    bench = systemd_bench
-    unit = bench.unit("web")
-    host = bench.host
-    host.run(["install", "-d", "-o", "deploy", "-m", "700", "/run/user/1000"])  # what logind would do
-    manager = ["systemd-run", "--uid=deploy", "--property=Delegate=yes", "--property=Type=notify", "--unit=of-deploy"]
-    host.run([*manager, "--setenv=XDG_RUNTIME_DIR=/run/user/1000", "/lib/systemd/systemd", "--user"])
-    bench.write_unit("web", [f"Environment={FLAG}=true", "Type=exec"], folder="/usr/lib/systemd/user")
-    host.run(["chown", "deploy", bench.folder])
-    home = host.run(["getent", "passwd", "deploy"]).stdout.split(":")[5]
-    user = ["env", f"HOME={home}", "XDG_RUNTIME_DIR=/run/user/1000"]
-    host.run([*user, "systemctl", "--user", "daemon-reload"], user="deploy")
-    host.run([*user, "systemctl", "--user", "start", unit], user="deploy")
-    entry = {"name": "web", "platform": "systemd", "options": {"unit": unit, "scope": "user", "stable_for": 0.3}}
-    given = {"flags": {FLAG: False}, "known_flags": [FLAG], "workloads": [entry], "timeout": 30}
-    asked = json.dumps({"do": "set_flags", "params": given})
-    done = host.run(["env", f"HOME={home}", *bench.python()], stdin=asked, user="deploy")
-    assert held(json.loads(done.stdout)) == {"false"}
-    assert FLAG in host.read(f"{home}/.config/systemd/user/{unit}.d/90-dualwrite.conf")
-    host.run([*user, "systemctl", "--user", "stop", unit], user="deploy")
