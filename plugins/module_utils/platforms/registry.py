@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.booleans import BooleanWords
@@ -14,13 +14,13 @@ from .base import Platform
 from .compose import ComposePlatform
 from .kubernetes import KubernetesPlatform
 from .pidfile import PidfilePlatform
-from .systemd import SystemdPlatform
+from .units import systemd
 
-PLATFORMS: dict[str, type[Platform]] = {
+PLATFORMS: dict[str, Callable[[str, Mapping[str, Any], BooleanWords | None], Platform]] = {
     "compose": ComposePlatform,
     "kubernetes": KubernetesPlatform,
     "pidfile": PidfilePlatform,
-    "systemd": SystemdPlatform,
+    "systemd": systemd,
 }
 
 
