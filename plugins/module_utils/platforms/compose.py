@@ -21,7 +21,7 @@ from ..core.errors import InvalidInput, NotFound, Refused, RollbackError
 from ..core.process import Finished
 from . import compose_env, compose_reach, edits
 from .base import Carrier, Change, Declared, Instance, Platform, Stopped
-from .compose_checks import require_agreement, require_meant, require_same_files
+from .compose_checks import require_agreement, require_meant, require_same_files, require_same_image
 from .compose_containers import PROJECT, SERVICE, Container, container_of, processes
 from .compose_env import Place, Project
 from .compose_project import ComposeProject, bound_to, environment
@@ -97,8 +97,9 @@ class ComposePlatform(Platform):
     def touches(self) -> set[str]:
         """Return the project and its files: two changes of one project run one after the other."""
         project = self._project()
-        env_files = self.project.described().env_files(self.service)
-        files = {os.path.realpath(path) for path in [*self.project.files(), *self.project.env_files(), *env_files]}
+        described = self.project.described()
+        named = [*described.other_files(), *described.env_files(self.service)]
+        files = {os.path.realpath(path) for path in [*self.project.files(), *self.project.env_files(), *named]}
         return {project} | {f"file {one}" for one in files}
 
     def _project(self) -> str:
@@ -132,8 +133,16 @@ class ComposePlatform(Platform):
         """
         changes = self._planned(flags, self.project.config())
         if changes:
-            require_same_files(self.containers(), self.project.files(), self.where)
+            self._require_nothing_deployed()
         return changes
+
+    def _require_nothing_deployed(self) -> None:
+        """Raise Refused when new containers would differ from those that run in more than the flags."""
+        containers = self.containers()
+        require_same_files(containers, self.project.files(), self.where)
+        if any(one.running for one in containers):
+            reference = self.project.image(self.service)
+            require_same_image(containers, reference, self.docker.image(reference), self.where)
 
     def _planned(self, flags: Mapping[str, str], config: Mapping[str, Any]) -> list[Change]:
         bound = [name for name in bound_to(config, self.service) if name not in self.may_change]
@@ -316,7 +325,7 @@ class ComposePlatform(Platform):
         """Replace the service's containers, as many as there are, and see the new ones run and get healthy."""
         self.docker.until = deadline
         try:
-            require_same_files(self.containers(), self.project.files(), self.where)
+            self._require_nothing_deployed()
             self._roller().recreate(deadline)
         finally:
             self.docker.until = None

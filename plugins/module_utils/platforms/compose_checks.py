@@ -26,6 +26,23 @@ def require_same_files(containers: Iterable[Container], files: Sequence[str], wh
             )
 
 
+def require_same_image(containers: Iterable[Container], reference: str, image: str, where: str) -> None:
+    """Raise Refused when a new container would be of another image than those that run: that is a deployment."""
+    for one in containers:
+        if one.running and not one.one_off and one.image != image:
+            now = f"names {_short(image)} now" if image else "is not on the engine any more"
+            raise Refused(
+                f"its container {one.name} is of the image {_short(one.image)}, but {reference} {now}, so a new "
+                "container would differ in more than the flag; nothing was rolled",
+                where=where,
+                hint=f"Deploy first, or give the name back to the image that runs: docker tag {one.image} {reference}.",
+            )
+
+
+def _short(image: str) -> str:
+    return image.partition(":")[2][:12] or image
+
+
 def require_agreement(flag: str, value: str | None, places: Sequence[Place], files: Sequence[str], where: str) -> None:
     """Raise InvalidInput when Compose makes something else of a flag than we read in the files."""
     ours = places[-1].value if places else None

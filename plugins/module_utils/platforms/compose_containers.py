@@ -41,6 +41,7 @@ class Container:
     error: str
     restarts: int
     files: tuple[str, ...]
+    image: str
     environ: Mapping[str, str]
 
     @property
@@ -79,6 +80,7 @@ def container_of(told: Mapping[str, Any]) -> Container:
         error=state.get("Error") or "",
         restarts=told.get("RestartCount") or 0,
         files=tuple(path for path in labels.get(FILES, "").split(",") if path),
+        image=str(told.get("Image") or ""),
         environ={name: value for name, dummy, value in pairs},
     )
 

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 
 from ..core.errors import InvalidInput
 from . import env_file
-from .compose_file import ComposeFile, Insertion, Scalar, decode
+from .compose_file import ComposeFile, Extended, Insertion, Scalar, decode
 
 ENVIRONMENT, ENV_FILE, VARIABLE, SHELL = "environment", "env_file", "variable", "shell"
 
+#: how far a service is followed that extends another one
+_DEPTH = 20
 _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 _REFERENCE = re.compile(
     r"\$(?:(?P<escape>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<how>:?[-?+])(?P<rest>[^{}]*))?\})"
@@ -72,6 +74,7 @@ class Project:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
         self.files = [ComposeFile(path, content) for path, content in sources.files]
+        self._others: dict[str, ComposeFile] = {}
         self.variables: dict[str, Place] = {}
         for path, content in sources.env_files:
             for item in env_file.assignments(content, env_file.DOTENV, path):
@@ -81,19 +84,9 @@ class Project:
     def places(self, service: str, key: str) -> list[Place]:
         """Return every place that gives the variable to the service, the one that wins last.
 
-        Raises InvalidInput when the service is in none of the files, or when what it extends decides.
+        Raises InvalidInput when the service is in none of the files, or extends one of a file that can't be read.
         """
-        found = self._all(service).get(key, [])
-        own = any(one.kind != ENV_FILE for one in found)
-        line, path = next(((file.leaves(service), file.path) for file in self.files if file.leaves(service)), (0, ""))
-        if line and not own:
-            raise InvalidInput(
-                f"the service '{service}' extends one of another file, which is not followed, and does not give {key} "
-                "itself",
-                where=f"{path}:{line}",
-                hint=f"Give '{service}' the value under its own environment.",
-            )
-        return found
+        return self._all(service).get(key, [])
 
     def sharing(self, place: Place) -> list[tuple[str, str]]:
         """Return every (service, variable) that gets its value from this place."""
@@ -119,15 +112,55 @@ class Project:
                 found.setdefault(item.key, []).append(
                     Place(ENV_FILE, path, item.line, item.value, item.key, item.start)
                 )
-        for file in self.files:
-            for entry in file.environment(service):
+        for file, name in self._said_of(service):
+            for entry in file.environment(name):
                 found.setdefault(entry.key, []).append(self._place(entry.key, entry.scalar))
         return found
 
     def env_files(self, service: str) -> list[str]:
         """Return the paths of the service's env_file entries, the one that wins last."""
-        written = [text for file in self.files for text in file.env_files(service)]
-        return [os.path.normpath(os.path.join(self.sources.folder, self._interpolated(text))) for text in written]
+        return [self._path(text, file) for file, name in self._said_of(service) for text in file.env_files(name)]
+
+    def other_files(self) -> list[str]:
+        """Return the paths of the files out of which a service is extended."""
+        said = (file for service in self.services for file, dummy in self._said_of(service))
+        return sorted({file.path for file in said if file not in self.files})
+
+    def _said_of(self, service: str) -> list[tuple[ComposeFile, str]]:
+        """Return (file, service) of everything that says something of the service, what wins last."""
+        return [one for file in self.files for one in self._chain(file, service)]
+
+    def _chain(self, file: ComposeFile, service: str) -> list[tuple[ComposeFile, str]]:
+        """Return what a file says of a service after what it extends, there or in other files, the farthest first."""
+        found = [(file, service)]
+        while len(found) < _DEPTH:
+            here, name = found[0]
+            base = here.extended(name)
+            if base is None:
+                break
+            other = here if base.file is None else self._other(here, name, base)
+            if (other, base.service) in found:
+                break
+            found.insert(0, (other, base.service))
+        return found
+
+    def _other(self, here: ComposeFile, service: str, base: Extended) -> ComposeFile:
+        path = self._path(base.file or "", here)
+        if path not in self._others:
+            content = self.sources.read(path)
+            if content is None:
+                raise InvalidInput(
+                    f"the service '{service}' extends one of {path}, which can't be read",
+                    where=f"{here.path}:{base.line}",
+                    hint=f"Put the file there, or give '{service}' the value under its own environment.",
+                )
+            self._others[path] = ComposeFile(path, content)
+        return self._others[path]
+
+    def _path(self, text: str, file: ComposeFile) -> str:
+        """Return the path that a file means: relative to the project, or to itself when it is only extended."""
+        folder = self.sources.folder if file in self.files else os.path.dirname(file.path)
+        return os.path.normpath(os.path.join(folder, self._interpolated(text)))
 
     def insertions(self, service: str) -> list[Insertion]:
         """Return where a variable can be added to the service's own environment, the last file's first."""

@@ -61,6 +61,15 @@ class Insertion:
     flow: bool  # {A: 1} or [A=1]
 
 
+@dataclass(frozen=True)
+class Extended:
+    """What a service extends: another one, of the same file or of the one that ``file`` names, as it is written."""
+
+    service: str
+    file: str | None
+    line: int
+
+
 class ComposeFile:
     """One file. Raises InvalidInput when it is not UTF-8 or no YAML mapping."""
 
@@ -88,30 +97,17 @@ class ComposeFile:
             raise InvalidInput("the file is no Compose file: it has no services", where=self.path)
         return root
 
-    def leaves(self, service: str) -> int:
-        """Return the line in which the service, or one that it extends, extends one of another file; 0 without."""
-        for name in self._line(service):
-            node = self._child(self.services.get(name), "extends")
-            if node is not None and self._child(node, "file") is not None:
-                return int(node.start_mark.line) + 1
-        return 0
-
-    def _line(self, service: str) -> list[str]:
-        """Return the service after those of this file that it extends, the farthest first."""
-        names = [service]
-        while len(names) < 20:
-            node = self._child(self.services.get(names[0]), "extends")
-            base = node if node is None or node.id == "scalar" else self._child(node, "service")
-            if base is None or base.value in names or self._child(node, "file") is not None:
-                break
-            names.insert(0, str(base.value))
-        return names
+    def extended(self, service: str) -> Extended | None:
+        """Return what the service extends, None when it extends nothing."""
+        node = self._child(self.services.get(service), "extends")
+        base = node if node is None or node.id == "scalar" else self._child(node, "service")
+        if node is None or base is None:
+            return None
+        other = self._child(node, "file")
+        return Extended(str(base.value), None if other is None else str(other.value), int(node.start_mark.line) + 1)
 
     def environment(self, service: str) -> list[Entry]:
-        """Return the variables that the service's environment gives here, the one that wins last."""
-        return [entry for name in self._line(service) for entry in self._environment(name)]
-
-    def _environment(self, service: str) -> list[Entry]:
+        """Return the variables that the service's own environment gives here, the one that wins last."""
         node = self._child(self.services.get(service), "environment")
         if node is None or (node.id == "scalar" and node.value in _NOTHING):
             return []
@@ -122,10 +118,7 @@ class ComposeFile:
         return [self._item(item) for item in node.value]
 
     def env_files(self, service: str) -> list[str]:
-        """Return the texts of the service's env_file entries in their order, as they are written."""
-        return [text for name in self._line(service) for text in self._env_files(name)]
-
-    def _env_files(self, service: str) -> list[str]:
+        """Return the texts of the service's own env_file entries in their order, as they are written."""
         node = self._child(self.services.get(service), "env_file")
         if node is None:
             return []

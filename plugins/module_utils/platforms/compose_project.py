@@ -48,6 +48,7 @@ class ComposeProject:
         self.profiles = list(profiles)
         self.where = where
         self._name = name or ""
+        self._config: dict[str, Any] = {}
 
     def _path(self, path: str) -> str:
         return os.path.normpath(os.path.join(self.folder, path))
@@ -149,7 +150,13 @@ class ComposeProject:
             told = self.run("config", "--format", "json")
         config: dict[str, Any] = json.loads(told.stdout)
         self._name = str(config.get("name") or self._name)
+        self._config = config
         return config
+
+    def image(self, service: str) -> str:
+        """Return the image that a new container of the service is made from, as Compose was last asked."""
+        config = self._config or self.config()
+        return str(config["services"][service].get("image") or f"{self._name}-{service}")
 
     def name(self) -> str:
         """Return the project's name: the one given, or the one that Compose gives it."""

@@ -99,6 +99,15 @@ class Docker:
         """Return the engine's id."""
         return self.run("info", "--format", "{{.ID}}").stdout.strip()
 
+    def image(self, reference: str) -> str:
+        """Return the id of the image that a reference names on the engine now, empty when it names none."""
+        try:
+            return self.run("image", "inspect", "--format", "{{.Id}}", reference).stdout.strip()
+        except CommandFailed as error:
+            if "no such image" in error.what.lower():
+                return ""
+            raise
+
     def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return what the engine says of these containers; one that is gone is left out."""
         if not ids:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.dualwrite.rollback.tests.unit.contract.benches import LocalBench
-from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, TINY
+from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, FLAG, TINY
 
 INSIDE = "/opt/tiny.py"
 
@@ -82,3 +82,16 @@ class ComposeBench(LocalBench):
             if ids.split():
                 self.engine.docker("rm", "--force", "--volumes", *ids.split())
             self.engine.docker("network", "rm", f"{self.name}_default", check=False)
+
+
+def held(told: dict[str, Any], name: str = "web") -> set[str]:
+    """Return what the instances of a workload hold after a call."""
+    assert "result" in told, told
+    return set(told["result"]["after"][name][FLAG]["effective"].values())
+
+
+def read(bench: ComposeBench, *entries: dict[str, Any]) -> dict[str, Any]:
+    """Return what flag_info tells of these workloads."""
+    told = bench.call("read_flags", {"flags": [FLAG], "workloads": list(entries)})
+    assert "result" in told, told
+    return dict(told["result"])

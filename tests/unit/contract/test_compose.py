@@ -1,4 +1,4 @@
-"""What only Compose projects have: many places for a value, anchors, several containers, an engine. On a real one."""
+"""What only Compose projects have: files, images, several containers, an engine. On a real one."""
 
 from __future__ import annotations
 
@@ -15,205 +15,9 @@ import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline import Deadline, wait_until
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import compose_containers, inside, proc
-from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.compose_env import Project, Sources
-from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.compose_project import environment
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.docker import Docker
-from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench, held, read
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import ENV, FLAG
-
-ANCHOR = """\
-# the shop
-x-flags: &flags
-  {flag}: "true"  # till the cut-over
-  SECRET: s3cr3t-of-the-shop
-services:
-  web: &web
-    image: {image}
-    command: [sleep, infinity]
-    stop_signal: SIGKILL
-    environment:
-      <<: *flags
-      ROLE: web
-  worker:
-    <<: *web
-    environment: *flags
-  other:
-    <<: *web
-"""
-
-
-def held(told: dict[str, Any], name: str = "web") -> set[str]:
-    assert "result" in told, told
-    return set(told["result"]["after"][name][FLAG]["effective"].values())
-
-
-def read(bench: ComposeBench, *entries: dict[str, Any]) -> dict[str, Any]:
-    told = bench.call("read_flags", {"flags": [FLAG], "workloads": list(entries)})
-    assert "result" in told, told
-    return dict(told["result"])
-
-
-def others(bench: ComposeBench, text: str) -> str:
-    """Write the project's file; return its text when the flag is off."""
-    bench.write(f"name: {bench.name}\n{text}")
-    return f"name: {bench.name}\n{text}".replace(f'{FLAG}: "true"', f'{FLAG}: "false"')
-
-
-# --- where a value comes from -----------------------------------------------------------------------------------------
-
-
-def test_an_anchor_of_listed_services_is_edited_once(compose_bench: ComposeBench) -> None:
-    bench = compose_bench
-    off = others(bench, ANCHOR.format(flag=FLAG, image=bench.image).partition("  other:")[0])
-    bench.start("web", "worker")
-    entries = [bench.options("web"), bench.options("worker")]
-    told = bench.set(*entries)
-    assert (held(told), held(told, "worker")) == ({"false"}, {"false"})
-    assert bench.file.read_text() == off
-    assert "s3cr3t" not in str(told)
-    assert [one["after"] for one in told["result"]["diff"]] == [f"{FLAG}=false\n"]
-
-
-def test_an_anchor_that_an_unlisted_service_shares_is_refused(compose_bench: ComposeBench) -> None:
-    bench = compose_bench
-    off = others(bench, ANCHOR.format(flag=FLAG, image=bench.image))
-    bench.start("web", "worker", "other")
-    before, text = bench.containers(), bench.file.read_text()
-    told = bench.set(bench.options("web"), bench.options("worker"))
-    assert told["error"] == "Refused"
-    assert f"{bench.file}:4: {FLAG} comes from a place that other shares, which would change too" in told["text"]
-    assert "List other as a workload too" in told["text"]
-    assert (bench.file.read_text(), bench.containers()) == (text, before)
-    given = [bench.options(name, shared_with=["other"]) for name in ("web", "worker")]
-    assert held(bench.set(*given)) == {"false"}
-    assert bench.file.read_text() == off
-    assert bench.containers("other")[0] in before
-
-
-#: what the environment says of X, more files, the file that is edited, what stands there afterwards
-PLACES: dict[str, tuple[str, dict[str, str], str, str]] = {
-    "env file": ("X: ${Y}", {".env": "A=1\nY='true' # on\r\n"}, ".env", "A=1\nY='false' # on\r\n"),
-    "name without a value": ("X:", {".env": "X=true"}, ".env", "X=false"),
-    "default of a reference": ("X: '${Y:-true}'", {}, "compose.yaml", "X: '${Y:-false}'"),
-    "boolean": ("X: True # on", {}, "compose.yaml", "X: false # on"),
-    "override": (
-        "X: 1",
-        {"compose.override.yaml": 'services: {web: {environment: ["X=true"]}}'},
-        "compose.override.yaml",
-        'services: {web: {environment: ["X=false"]}}',
-    ),
-}
-
-
-@pytest.mark.parametrize("name", list(PLACES))
-def test_the_place_that_wins_is_edited(compose_bench: ComposeBench, name: str) -> None:
-    bench = compose_bench
-    line, more, path, after = PLACES[name]
-    line = line.replace("X", FLAG)
-    service = f"image: {bench.image}\n    stop_signal: SIGKILL\n    command: [sleep, infinity]"
-    text = f"name: {bench.name}\nservices:\n  web:\n    {service}\n    environment:\n      {line}\n"
-    bench.write(text)
-    for file, text in more.items():
-        (bench.folder / file).write_bytes(text.replace("X", FLAG).encode())
-    entry = bench.options("web", may_be_stopped=True)
-    told = read(bench, entry)["workloads"]["web"][FLAG]
-    assert told["value"] is True
-    assert told["source"].startswith(f"{bench.folder / path}:")
-    before = (bench.folder / path).read_bytes().decode()
-    assert "result" in bench.set(entry)
-    assert f'"{FLAG}": "false"' in bench.compose("config", "--format", "json")
-    now = (bench.folder / path).read_bytes().decode()
-    assert after.replace("X", FLAG) in now
-    assert len(now) - len(before) in (0, 1)
-    assert bench.set(entry)["result"]["changed"] is False
-
-
-#: environments of which Compose is asked what it makes of them, the interpolated ones with Y=1 in .env
-READ = """X: true
-X: "yes"
-X: TRUE
-X: 0
-X: ~
-X: ''
-X: ${Y}
-X: ${Y:-2}
-X: ${N-two}
-X: ${N:-}
-X: a${Y}b$$c
-X: ${Y:+plus}
-X: $Y
-N:
-Y:
-""".splitlines()
-
-
-def test_compose_reads_the_files_as_we_do(compose_bench: ComposeBench) -> None:
-    bench = compose_bench
-    (bench.folder / ".env").write_text("Y=1\n")
-    (bench.folder / "a.env").write_text("X=a # note\nY='q'\nexport N=\"n\"\nC = c\n")
-    services = {f"map{number}": f"environment:\n      {line}" for number, line in enumerate(READ)}
-    services |= {
-        f"list{number}": f"environment: ['{line.replace(': ', '=', 1)}']" for number, line in enumerate(READ[6:13])
-    }
-    services |= {"file": "env_file: a.env", "both": "env_file: [a.env]\n    environment: [X=2, Y]"}
-    services |= {"merged": "environment:\n      <<: [*one, *two]\n      B: 1", "based": "extends: {service: both}"}
-    text = "x-a: &one {X: 1}\nx-b: &two {X: 2, C: 3}\nservices:\n"
-    bench.write(text + "".join(f"  {name}:\n    image: none\n    {lines}\n" for name, lines in services.items()))
-    config = json.loads(bench.compose("config", "--format", "json"))
-    sources = Sources(
-        files=[(str(bench.file), bench.file.read_bytes())],
-        env_files=[(str(bench.folder / ".env"), b"Y=1\n")],
-        shell={},
-        folder=str(bench.folder),
-        read=lambda path: Path(path).read_bytes(),
-    )
-    ours = Project(sources)
-    for name in services:
-        for key, value in environment(config, name, "").items():
-            assert (name, key, ours.places(name, key)[-1].value) == (name, key, value)
-
-
-def test_a_flag_declared_nowhere_is_added(compose_bench: ComposeBench) -> None:
-    bench = compose_bench
-    bench.env("# none\n")
-    bench.service("web", env_file=["app.env"])
-    bench.start("web")
-    assert held(bench.set(bench.options("web"))) == {"false"}
-    assert bench.env() == f"# none\n{FLAG}=false\n"
-    bench.env("# none\n")
-    bench.service("web", env_file=["app.env"], environment=["ROLE=web"])
-    assert held(bench.set(bench.options("web"))) == {"false"}
-    assert (bench.env(), f"{FLAG}=false" in bench.file.read_text()) == ("# none\n", True)
-    bench.service("web")
-    told = bench.set(bench.options("web"))
-    assert f"{FLAG} is declared nowhere, and the service has neither" in told["text"]
-
-
-@pytest.mark.parametrize(
-    ("service", "more", "sentence"),
-    [
-        ({"environment": {FLAG: "tr${NOTHING}ue"}}, {}, f"{FLAG} is put together from pieces"),
-        ({"env_file": ["odd.env"]}, {}, f"docker compose config gives {FLAG} as 'true', but the files say (missing)"),
-        ({"environment": {FLAG: "true"}}, {"side": {"network_mode": "service:web"}}, "side lives in the network"),
-        ({"extends": {"service": "base"}}, {"base": {"environment": {FLAG: "true"}}}, "a place that base shares"),
-        ({"extends": {"service": "base", "file": "more.yaml"}}, {}, "extends one of another file"),
-    ],
-    ids=["pieces", "other syntax", "bound service", "extends", "extends of another file"],
-)
-def test_what_cant_be_changed_is_refused_first(
-    compose_bench: ComposeBench, service: dict[str, Any], more: dict[str, Any], sentence: str
-) -> None:
-    bench = compose_bench
-    (bench.folder / "odd.env").write_text(f"{FLAG}: true\n")
-    (bench.folder / "more.yaml").write_text(f"services: {{base: {{environment: [{FLAG}=true]}}}}\n")
-    bench.service("web", **service)
-    for name, options in more.items():
-        bench.service(name, **options)
-    before = bench.file.read_text()
-    told = bench.set(bench.options("web"))
-    assert sentence in told["text"]
-    assert "Traceback" not in told["text"]
-    assert bench.file.read_text() == before
 
 
 def test_containers_that_come_of_other_files_are_not_replaced(compose_bench: ComposeBench) -> None:
@@ -228,6 +32,34 @@ def test_containers_that_come_of_other_files_are_not_replaced(compose_bench: Com
     assert f"was made from {bench.file}, {bench.folder}/more.yaml, not from {bench.file}" in told["text"]
     assert (bench.env(), bench.containers("web")) == (ENV, before)
     assert held(bench.set(bench.options("web", files=["compose.yaml", "more.yaml"]))) == {"false"}
+
+
+def test_an_image_whose_name_has_moved_is_not_deployed_by_the_way(compose_bench: ComposeBench) -> None:
+    """Somebody has built or pulled for the next deployment: a new container would be of that image."""
+    bench = compose_bench
+    name = f"{bench.name}:latest"
+    bench.engine.docker("tag", bench.image, name)
+    try:
+        entry = bench.entry("web")
+        bench.services["web"]["image"] = name
+        bench.write({"name": bench.name, "services": bench.services})
+        bench.start("web")
+        before, runs = bench.containers("web"), bench.engine.docker("image", "inspect", "-f", "{{.Id}}", name).strip()
+        exported = bench.engine.docker("commit", "--change", "LABEL next=yes", before[0], name).strip()
+        told = bench.set(entry)
+        assert told["error"] == "Refused"
+        assert f"but {name} names {exported[7:19]} now" in told["text"]
+        assert f"docker tag {runs} {name}" in told["text"]
+        assert (bench.env(), bench.containers("web")) == (ENV, before)
+        bench.env(ENV.replace(f"{FLAG}=true", f"{FLAG}=false"))  # declared by hand and not rolled: the same answer
+        assert f"docker tag {runs} {name}" in bench.set(entry)["text"]
+        assert bench.containers("web") == before
+        bench.engine.docker("rmi", name)
+        assert f"but {name} is not on the engine any more" in bench.set(entry)["text"]
+        bench.engine.docker("tag", runs, name)
+        assert held(bench.set(entry)) == {"false"}
+    finally:
+        bench.engine.docker("rmi", "--force", name, check=False)
 
 
 def test_a_project_that_is_not_there_is_one_sentence(compose_bench: ComposeBench) -> None:

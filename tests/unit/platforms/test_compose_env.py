@@ -87,6 +87,25 @@ def test_a_service_of_the_same_file_that_is_extended_is_followed() -> None:
     assert one.sharing(one.places("web", "A")[-1]) == [("web", "A")]
 
 
+def test_a_service_of_another_file_that_is_extended_is_followed() -> None:
+    base = "services: {base: {environment: [TEAM_X=1, A=1, B=1]}}"
+    lines = "extends: {service: base, file: sub/base.yaml}\nenvironment: {A: 2}"
+    one = project(
+        web(lines),
+        "services: {web: {environment: {B: 3}}, other: {extends: {service: base, file: base.yaml}}}",
+        base_yaml=base,
+    )
+    assert {key: one.places("web", key)[-1].value for key in (X, "A", "B")} == {X: "1", "A": "2", "B": "3"}
+    assert str(one.places("web", X)[-1]) == "/shop/sub/base.yaml:1"
+    assert one.sharing(one.places("web", X)[-1]) == [("web", X)]
+    assert one.other_files() == ["/shop/base.yaml", "/shop/sub/base.yaml"]
+
+
+def test_services_that_extend_each_other_end() -> None:
+    one = project("services: {web: {extends: b, environment: {A: 1}}, b: {extends: web, environment: {A: 2}}}")
+    assert [place.value for place in one.places("web", "A")] == ["2", "1"]
+
+
 def test_who_shares_a_place_is_told() -> None:
     text = "x-a: &a {TEAM_X: &on 1}\nservices:\n  web: {environment: *a}\n  worker:\n    environment:\n      <<: *a\n"
     text += "      OTHER: *on\n  own:\n    environment:\n      <<: *a\n      TEAM_X: 1\n"
@@ -146,8 +165,8 @@ def test_a_variable_is_added_before_the_first(lines: str, after: str) -> None:
         ("services:\n  web: {environment: {TEAM_X: [1]}}", "0.yaml:2: a variable of an environment is no text"),
         ("services:\n  db: {}", "there is no service 'web' in the project's files"),
         (
-            "services:\n  web: {extends: {file: b.yaml, service: a}}",
-            "0.yaml:2: the service 'web' extends one of another",
+            "services:\n  web: {extends: {file: gone.yaml, service: a}}",
+            "0.yaml:2: the service 'web' extends one of /shop/gone.yaml, which can't be read",
         ),
     ],
 )
