@@ -14,9 +14,10 @@ from tests.lab.cluster.app import ClusterApp
 from tests.lab.docker import Engine
 from tests.lab.docker import app as docker_app
 from tests.lab.docker.app import ComposeApp
+from tests.lab.host import SystemdHost, up_with_app
 from tests.lab.lab import Lab
-from tests.support import clusters, projects
-from tests.support.measure import FIGURES, await_dual_writes
+from tests.support import clusters, projects, units
+from tests.support.measure import FIGURES, FLAG, await_dual_writes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -52,6 +53,20 @@ def clone() -> Iterator[Path]:
         link.parent.mkdir(parents=True)
         link.symlink_to(tree)
         yield tree
+
+
+@pytest.fixture(scope="session")
+def units_host() -> Iterator[SystemdHost]:
+    """The application as units of a booted host; every module says first which flags it is to hold."""
+    units.need_hosts()
+    one = SystemdHost(f"it-{os.getpid()}")
+    try:
+        up_with_app(one)
+        # The worker's own file comes last and wins there: the flag stands in two places on this host.
+        one.write(units.WORKER_ENV, f"# the worker's own\n{FLAG}=true\n", "0640")
+        yield one
+    finally:
+        one.down()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import yaml
 
 from tests.lab.docker.app import ComposeApp
 from tests.lab.docker.remote import ComposeHost
-from tests.lab.host import SystemdHost, up_with_app
+from tests.lab.host import SystemdHost
 from tests.lab.host.app import WEB, WORKER
 from tests.lab.lab import Lab
 from tests.support import projects
@@ -34,53 +33,22 @@ ENVIRONMENT = {
 }
 
 
-@contextlib.contextmanager
-def systemd_host() -> Iterator[SystemdHost]:
-    """A host that systemd has booted, with the application as units."""
-    one = SystemdHost(f"mixed-{os.getpid()}")
-    try:
-        up_with_app(one)
-        yield one
-    finally:
-        one.down()
+@pytest.fixture(scope="module")
+def host(units_host: SystemdHost) -> SystemdHost:
+    """The host with units."""
+    return units_host
 
 
-@contextlib.contextmanager
-def docker_host(project: ComposeApp) -> Iterator[ComposeHost]:
+@pytest.fixture(scope="module")
+def docker(project: ComposeApp) -> Iterator[ComposeHost]:
     """A host from which the application is worked with as a Compose project, reached by ssh as the others are."""
+    need_hosts()
     one = ComposeHost(f"mixed-docker-{os.getpid()}", project)
     try:
         projects.dual_writing(project)
         yield one.up()
     finally:
         one.down()
-
-
-@pytest.fixture(scope="module")
-def hosts(project: ComposeApp) -> Iterator[tuple[SystemdHost, ComposeHost]]:
-    """Both, which come and go at the same time."""
-    need_hosts()
-    ends = (contextlib.ExitStack(), contextlib.ExitStack())
-    with futures.ThreadPoolExecutor() as pool:
-        one, other = systemd_host(), docker_host(project)
-        booting = (pool.submit(ends[0].enter_context, one), pool.submit(ends[1].enter_context, other))
-        try:
-            yield booting[0].result(), booting[1].result()
-        finally:
-            futures.wait(booting)
-            list(pool.map(contextlib.ExitStack.close, ends))
-
-
-@pytest.fixture(scope="module")
-def host(hosts: tuple[SystemdHost, ComposeHost]) -> SystemdHost:
-    """The host with units."""
-    return hosts[0]
-
-
-@pytest.fixture(scope="module")
-def docker(hosts: tuple[SystemdHost, ComposeHost]) -> ComposeHost:
-    """The host with the Compose project."""
-    return hosts[1]
 
 
 @pytest.fixture(scope="module")

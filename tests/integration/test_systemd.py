@@ -19,24 +19,16 @@ from tests.lab.traffic import Traffic, read, summary
 from tests.lab.waiting import wait_until
 from tests.support.measure import FLAG, figures, told
 from tests.support.play import Ended, call, command, environ
-from tests.support.units import WORKER_ENV, dual_writing, holders, identities, need_hosts
+from tests.support.units import WORKER_ENV, dual_writing, holders, identities
 
 HOST = "staging-web-1"
 LOCK = "/var/lib/dualwrite/staging.lock"
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[SystemdHost]:
-    """A host of this module's own."""
-    need_hosts()
-    one = SystemdHost(f"it-{os.getpid()}")
-    try:
-        up_with_app(one)
-        # The worker's own file comes last and wins there: the flag stands in two places on this host.
-        one.write(WORKER_ENV, f"# the worker's own\n{FLAG}=true\n", "0640")
-        yield one
-    finally:
-        one.down()
+def host(units_host: SystemdHost) -> SystemdHost:
+    """The host with the application."""
+    return units_host
 
 
 @pytest.fixture(scope="module")

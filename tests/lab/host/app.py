@@ -9,9 +9,11 @@ import secrets
 import shutil
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..waiting import LabError, wait_until
 from . import image, machine
@@ -78,6 +80,17 @@ class App:
     def health(self) -> str:
         """The address of its health answer."""
         return f"{self.url}/health/"
+
+    def request(self, method: str, path: str, body: Any = None) -> int:
+        """Send one request with the application's token and return the status."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Token {self.token}"}
+        asked = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
 
 
 def up_with_app(host: SystemdHost) -> App:
