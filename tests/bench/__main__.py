@@ -10,10 +10,12 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.lab import cluster, host
+from tests.lab import cluster, docker, host
+from tests.lab.docker import images
 from tests.support.play import ROOT
 
 from .arms import rounds
+from .compose import Services
 from .kubernetes import Deployments
 from .page import page, table
 from .systemd import INSIDE, Fleet
@@ -49,6 +51,25 @@ def on_hosts(numbers: list[int], times: int) -> dict[str, dict[str, list[float]]
     return found
 
 
+def on_an_engine(numbers: list[int], times: int) -> dict[str, dict[str, list[float]]]:
+    """Time all arms for each number of Compose services."""
+    engine = docker.Engine(f"bench-{os.getpid()}")
+    found = {}
+    try:
+        image = images.build(engine.up())
+        with tempfile.TemporaryDirectory(prefix="dualwrite-bench-") as folder:
+            for number in numbers:
+                services = Services(engine, image, number, Path(folder))
+                services.prepare()
+                try:
+                    found[services.what] = rounds(services, times)
+                finally:
+                    services.down()
+    finally:
+        engine.down()
+    return found
+
+
 def on_a_cluster(numbers: list[int], times: int) -> dict[str, dict[str, list[float]]]:
     """Time all arms for each number of Deployments."""
     one = cluster.Cluster(f"bench-{os.getpid()}")
@@ -68,17 +89,19 @@ def on_a_cluster(numbers: list[int], times: int) -> dict[str, dict[str, list[flo
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    for name, default in (("--hosts", [1, 10]), ("--deployments", [1, 10, 50])):
+    for name, default in (("--hosts", [1, 10]), ("--compose", [1, 10]), ("--deployments", [1, 10, 50])):
         parser.add_argument(
             name, type=int, nargs="*", default=default, metavar="N", help="how many; none leaves it out"
         )
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
-    reasons = [module.unavailable() for module in (host, cluster)]
+    components = ((options.hosts, host), (options.compose, docker), (options.deployments, cluster))
+    reasons = [module.unavailable() for numbers, module in components if numbers]
     if any(reasons):
         print(f"bench: {next(filter(None, reasons))}", file=sys.stderr)
         return 1
     found = on_hosts(options.hosts, options.rounds) if options.hosts else {}
+    found |= on_an_engine(options.compose, options.rounds) if options.compose else {}
     found |= on_a_cluster(options.deployments, options.rounds) if options.deployments else {}
     print(table(found))
     if options.write:

@@ -18,6 +18,16 @@ Hosts: the unit takes two seconds to start, as a web application does.
 - **module**: `dualwrite.rollback.flag` by `ansible` on all hosts, with reading every process before and after and one
   second in which the restarted unit must stay up (`stable_for`).
 
+Compose services: one container each on one engine, whose health is asked for once a second. The page's `restart` would
+not do: it applies no changed environment.
+
+- **runbook**: `sed` in the project's file, then `docker compose up --detach --no-deps --wait` for one service after the
+  other.
+- **limit**: `sed` and `docker compose up --detach --no-deps --wait` once, for all services.
+- **module**: `dualwrite.rollback.flag` by `ansible`, with all services as workloads of one call, with reading every
+  process before and after, asking Compose what it makes of the files before and after the edit, and one second in which
+  the new containers must live (`stable_for`).
+
 Deployments: one pod each, all on the one node of the lab's cluster, with a readiness probe once a second.
 
 - **runbook**: `kubectl set env`, `rollout restart` and `rollout status` for one Deployment after the other.
