@@ -48,8 +48,11 @@ options:
             C(stop_signal) (default V(TERM)), C(kill_after) (seconds after which C(SIGKILL) follows, default never),
             C(log_file).
           - >-
-            Platform V(systemd): C(unit), C(scope) (V(system) or V(user), default V(system)), C(env_file) (which of the
-            unit's C(EnvironmentFile=) gets a flag that is declared nowhere yet).
+            Platform V(systemd): C(unit), the name of one unit, or a pattern (V(shop-web@*.service)) that makes all
+            units that it finds one workload, those that lack a value restarted all at once; C(scope) (V(system) or
+            V(user), default V(system)); C(user), the user whose own service manager runs the unit, whose files are read
+            and written with the rights of that user alone (needs root; without it V(scope=user) means the user who runs
+            the task); C(env_file) (which of the unit's C(EnvironmentFile=) gets a flag that is declared nowhere yet).
           - >-
             Platform V(compose), one service of a Docker Compose project (Compose v2; needs PyYAML on the host):
             C(project_src), the project's folder; C(service); C(files), C(project_name), C(env_files) and C(profiles),
@@ -59,7 +62,9 @@ options:
             C(env_file), which of the service's C(env_file) gets a flag that is declared nowhere yet; C(docker_host);
             C(docker_cli) (default V(docker)); C(wait_timeout), seconds until started containers run and are healthy
             (default V(60)); C(instance_match), C(stable_for) and C(may_be_stopped) as above. New values take new
-            containers, so C(roll) is V([recreate]); the containers of other services are not touched.
+            containers, so C(roll) is V([recreate]); the containers of other services are not touched. When
+            the name of the image was given to another one since they were made, the change is refused: a new container
+            would deploy that.
         type: dict
         default: {}
   boolean_words:

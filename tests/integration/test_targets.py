@@ -100,7 +100,7 @@ def test_check_mode_asks_production_for_no_confirmation(tmp_path, clone, product
     assert "is protected" not in ended.text
     assert (tmp_path / "connections").exists()
     assert ended.rc != 0, ended.text
-    for host in ("production-web-1", "production-web-2", "production-docker-1"):
+    for host in ("production-web-1", "production-web-2", "production-web-3", "production-docker-1"):
         assert [line for line in ended.lines() if host in line], ended.text
     assert not (clone / "reports" / "production").exists()
 
@@ -116,6 +116,7 @@ def test_production_describes_its_hosts_of_every_platform(clone, trap):
     assert made == {
         "production-web-1": units,
         "production-web-2": units,
+        "production-web-3": {"web": "Units", "worker": "SystemdPlatform"},
         "production-docker-1": dict.fromkeys(units, "ComposePlatform"),
     }
 
