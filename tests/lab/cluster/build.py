@@ -21,6 +21,10 @@ OPENAPI = "pkg/generated/openapi"
 MARK = "+k8s:openapi-gen=true"
 SUITE = "bookworm"
 VENDORED = "k8s.io/kubernetes/vendor/k8s.io"
+SOURCES = {  # Debian's source package: (version, where its files belong in the tree)
+    "kubernetes": (machine.VERSION, "."),
+    "golang-github-modern-go-reflect2": (machine.REFLECT2, "vendor/github.com/modern-go/reflect2"),
+}
 
 
 def program(name: str) -> Path:
@@ -74,20 +78,26 @@ def _source() -> Path:
         return tree
     fetched = machine.folder() / "source"
     fetched.mkdir(parents=True, exist_ok=True)
-    archives = list(fetched.glob(f"kubernetes_*{machine.VERSION}.orig.tar.*"))
-    if not archives:
-        archives = [_fetch(fetched)]
+    if not all(_archives(fetched, name) for name in SOURCES):
+        _fetch(fetched)
     unpacking = fetched / "unpacking"
     shutil.rmtree(unpacking, ignore_errors=True)
-    unpacking.mkdir()
-    machine.call(["tar", "-xf", str(archives[0]), "--strip-components=1", "-C", str(unpacking)])
+    for name, (dummy, where) in SOURCES.items():
+        shutil.rmtree(unpacking / where, ignore_errors=True)
+        (unpacking / where).mkdir(parents=True)
+        archive = str(_archives(fetched, name)[0])
+        machine.call(["tar", "-xf", archive, "--strip-components=1", "-C", str(unpacking / where)])
     tree.parent.mkdir(parents=True, exist_ok=True)
     unpacking.rename(tree)
     return tree
 
 
-def _fetch(target: Path) -> Path:
-    """Fetch the source package by apt-get, whose state here is private: the machine's own lists stay as they are."""
+def _archives(folder: Path, name: str) -> list[Path]:
+    return list(folder.glob(f"{name}_*{SOURCES[name][0]}.orig.tar.*"))
+
+
+def _fetch(target: Path) -> None:
+    """Fetch the source packages by apt-get, whose state here is private: the machine's own lists stay as they are."""
     work = target / "apt"
     shutil.rmtree(work, ignore_errors=True)
     for name in ("lists/partial", "archives/partial", "fetched"):
@@ -103,14 +113,13 @@ def _fetch(target: Path) -> Path:
     }
     command = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in options.items())]
     machine.call([*command, "update"])
-    _run([*command, "source", "--download-only", "kubernetes"], work / "fetched")
-    archives = list((work / "fetched").glob(f"kubernetes_*{machine.VERSION}.orig.tar.*"))
-    if len(archives) != 1:
-        raise LabError(f"Debian's source package kubernetes is not of version {machine.VERSION} any more")
-    archive = target / archives[0].name
-    archives[0].rename(archive)
+    _run([*command, "source", "--download-only", *SOURCES], work / "fetched")
+    for name, (version, dummy) in SOURCES.items():
+        found = _archives(work / "fetched", name)
+        if len(found) != 1:
+            raise LabError(f"Debian's source package {name} is not of version {version} any more")
+        found[0].rename(target / found[0].name)
     shutil.rmtree(work)
-    return archive
 
 
 def _mirror() -> str:

@@ -13,7 +13,8 @@ from ..waiting import LabError
 __all__ = ["cache_dir", "call", "env", "find", "locked", "missing_packages", "obstacle", "require"]
 
 VERSION = "1.20.2"  # what Debian bookworm has as source
-FOLDER_NAME = f"kubernetes-{VERSION}"
+REFLECT2 = "1.0.2"  # the one that is vendored is too old for bookworm's Go: the API crashed on every custom resource
+FOLDER_NAME = f"kubernetes-{VERSION}-reflect2-{REFLECT2}"
 PACKAGES = {  # command, or path of a file: Debian package; scripts/system-packages has them too
     "go": "golang-go",
     "gcc": "gcc",
