@@ -41,6 +41,30 @@ WORKLOADS: Spec = {
 
 DEADLINE: Spec = {"argument_spec": {"timeout": {"type": "float", "default": 120}}}
 
+#: what finds a Lease in a cluster; the module run_lock finds out itself what it is not told
+LEASE: Spec = {
+    "kubeconfig": {"type": "path"},
+    "context": {"type": "str"},
+    "namespace": {"type": "str"},
+    "name": {"type": "str"},
+}
+
+LOCK: Spec = {
+    "argument_spec": {
+        "lock_file": {"type": "path"},
+        "lock_lease": {
+            "type": "dict",
+            "options": {
+                **LEASE,
+                "namespace": {"type": "str", "required": True},
+                "name": {"type": "str", "required": True},
+            },
+        },
+        "run_id": {"type": "str"},
+    },
+    "required_by": {"lock_file": ["run_id"], "lock_lease": ["run_id"]},
+}
+
 POSTGRES: Spec = {
     "argument_spec": {
         "login_host": {"type": "str"},

@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - dualwrite.rollback.attributes
   - dualwrite.rollback.workloads
   - dualwrite.rollback.deadline
+  - dualwrite.rollback.lock
 attributes:
   idempotent:
     description: A second call changes nothing and rolls nothing.
@@ -71,14 +72,6 @@ options:
     choices: [warn, fail]
     default: warn
     version_added: 0.2.0
-  lock_file:
-    description:
-      - The lock file of M(dualwrite.rollback.run_lock). Nothing is changed when it exists and another run than
-        O(run_id) holds it.
-    type: path
-  run_id:
-    description: The run that makes this change; required with O(lock_file).
-    type: str
 notes:
   - The call fails when a workload does not run, since nothing alive can prove anything then. Its flags are declared all
     the same, and the other workloads are changed. The workload option C(may_be_stopped) makes it no failure.
@@ -233,7 +226,7 @@ errors:
 """
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.edge import run
-from ansible_collections.dualwrite.rollback.plugins.module_utils.options import DEADLINE, WORKLOADS, merge
+from ansible_collections.dualwrite.rollback.plugins.module_utils.options import DEADLINE, LOCK, WORKLOADS, merge
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.flag import set_flags
 
 
@@ -242,16 +235,15 @@ def main():
     spec = merge(
         WORKLOADS,
         DEADLINE,
+        LOCK,
         flags={"type": "dict", "required": True},
         known_flags={"type": "list", "elements": "str", "required": True},
         allowed_combinations={"type": "list", "elements": "dict", "default": []},
         identity={"type": "dict", "default": {}},
         on_failure={"type": "str", "choices": ["undo", "keep"], "default": "undo"},
         on_unlisted={"type": "str", "choices": ["warn", "fail"], "default": "warn"},
-        lock_file={"type": "path"},
-        run_id={"type": "str"},
     )
-    run(set_flags, {**spec, "required_by": {"lock_file": ["run_id"]}})
+    run(set_flags, spec)
 
 
 if __name__ == "__main__":

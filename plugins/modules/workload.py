@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - dualwrite.rollback.attributes
   - dualwrite.rollback.workloads
   - dualwrite.rollback.deadline
+  - dualwrite.rollback.lock
 attributes:
   idempotent:
     description: A second call changes nothing, except with O(state=restarted).
@@ -37,14 +38,6 @@ options:
     description: Facts that the target must tell of itself before anything is done, as in M(dualwrite.rollback.flag).
     type: dict
     default: {}
-  lock_file:
-    description:
-      - The lock file of M(dualwrite.rollback.run_lock). Nothing is done when it exists and another run than O(run_id)
-        holds it.
-    type: path
-  run_id:
-    description: The run that does this; required with O(lock_file).
-    type: str
 seealso:
   - module: dualwrite.rollback.flag
 """
@@ -103,7 +96,7 @@ errors:
 """
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.edge import run
-from ansible_collections.dualwrite.rollback.plugins.module_utils.options import DEADLINE, WORKLOADS, merge
+from ansible_collections.dualwrite.rollback.plugins.module_utils.options import DEADLINE, LOCK, WORKLOADS, merge
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.workload import set_workloads
 
 
@@ -112,12 +105,11 @@ def main():
     spec = merge(
         WORKLOADS,
         DEADLINE,
+        LOCK,
         state={"type": "str", "choices": ["stopped", "started", "restarted"], "required": True},
         identity={"type": "dict", "default": {}},
-        lock_file={"type": "path"},
-        run_id={"type": "str"},
     )
-    run(set_workloads, {**spec, "required_by": {"lock_file": ["run_id"]}})
+    run(set_workloads, spec)
 
 
 if __name__ == "__main__":

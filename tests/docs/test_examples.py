@@ -25,7 +25,8 @@ from tests.support.units import dual_writing, holders, need_hosts
 MODULES = ROOT / "plugins" / "modules"
 # Which example (counted from 0) of which module runs where.
 ON_THE_LAB = {"run_record": [0, 1, 2, 3], "flag": [0], "health_probe": [0, 1, 2, 3], "triage": [0, 1, 2]}
-ON_A_HOST = {"run_lock": [0, 1], "flag": [1], "flag_info": [0, 1], "workload": [0, 1]}
+ON_A_HOST = {"run_lock": [0, 2], "flag": [1], "flag_info": [0, 1], "workload": [0, 1]}
+ON_A_CLUSTER = {"run_lock": [1]}  # by tests/integration, which has one
 FLAGS = {
     r"\bDUAL_WRITE_ENABLED\b": FLAG,
     r"\bDUAL_WRITE_STRICT\b": "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE",
@@ -83,7 +84,7 @@ def test_every_example_of_every_module_has_its_place() -> None:
     modules = sorted(path.stem for path in MODULES.glob("[a-z]*.py"))
     assert sorted(ON_THE_LAB.keys() | ON_A_HOST.keys()) == modules
     for module in modules:
-        placed = sorted(ON_THE_LAB.get(module, []) + ON_A_HOST.get(module, []))
+        placed = sorted(number for every in (ON_THE_LAB, ON_A_HOST, ON_A_CLUSTER) for number in every.get(module, []))
         assert placed == list(range(len(examples(module)))), module
 
 

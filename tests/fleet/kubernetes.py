@@ -72,7 +72,6 @@ class Kubernetes(ServedMember):
     def host_variables(self) -> dict[str, Any]:
         return {
             **variables_of(self.app()),
-            "dualwrite_lock_folder": str(self.folder / "lock"),
             "fleet_kubectl": [
                 str(build.program("kubectl")),
                 f"--kubeconfig={self.cluster.kubeconfig}",

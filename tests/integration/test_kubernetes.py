@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.cluster.app import FLAGS, WEB, WORKER, ClusterApp
+from tests.docs.test_examples import ON_A_CLUSTER, filled
+from tests.docs.test_examples import run as run_tasks
+from tests.lab.cluster.app import FLAGS, NAMESPACE, WEB, WORKER, ClusterApp
 from tests.lab.lab import BREAK, LAST_DUAL_WRITE
 from tests.lab.traffic import Traffic, read, summary
 from tests.lab.waiting import wait_until
@@ -171,6 +173,39 @@ def test_status_shows_every_flag_of_both_workloads(first: Ended, run: Run) -> No
         for flag in (FLAG, STRICT, BLOCKED)
     ]
     figures(status=ended.took)
+
+
+# --- two operators ---------------------------------------------------------------------------------------------------
+
+
+def test_a_second_operator_with_a_home_of_his_own_is_refused_until_he_takes_the_lock_over(
+    app: ClusterApp, first: Ended, cluster_operator: ClusterOperator, clone: Path, tmp_path: Path
+) -> None:
+    """The first one's run is dead, on another controller: its Lease is what both see. The module's example takes it."""
+    held = "20261123T103000Z-rollback-1f2e"
+    kubeconfig = str(app.cluster.kubeconfig_of("rollback"))
+    (task,) = filled(
+        ON_A_CLUSTER, {"/etc/dualwrite/kubeconfig": kubeconfig, "namespace: shop": f"namespace: {NAMESPACE}"}
+    )
+    task["dualwrite.rollback.run_lock"]["environment"] = "staging-kubernetes"
+    local = ["-i", "localhost,", "-c", "local", "-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
+    run_tasks([task], {"run": {"run_id": held, "operator": "ann"}}, tmp_path, *local)
+
+    second = ClusterOperator(app, clone, tmp_path)
+    standing = looked_at(app)
+    for more in ([], ["--check"]):
+        refused = second.run("rollback_dual_write", *more, env={"HOME": str(tmp_path)})
+        assert refused.rc != 0
+        said = " ".join(refused.text.split())
+        assert f"another rollback is under way: run {held} of ann" in said
+        assert "reason: Requests fail since 18:00. Talk to ann first." in said
+        assert f"-e dualwrite_takeover={held}" in said
+        assert (looked_at(app), second.locked()) == (standing, True)
+    ended = second.run("rollback_dual_write", env={"HOME": str(tmp_path)}, dualwrite_takeover=held, dualwrite_hold=1)
+    assert ended.rc == 0, ended.text
+    assert ended.phase("lock")["taken_over"]["owner"] == "ann"
+    assert not second.locked()
+    assert not list(tmp_path.rglob("*.lock"))
 
 
 # --- scenarios 2 and 5 ----------------------------------------------------------------------------------------------

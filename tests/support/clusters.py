@@ -21,6 +21,7 @@ from tests.support.measure import FLAG
 from tests.support.operator import Operator
 from tests.support.play import ROOT
 
+LEASE = "dualwrite-staging-kubernetes"
 RIGHTS = ROOT / "docs" / "kubernetes_rbac.md"
 
 
@@ -45,6 +46,11 @@ class ClusterOperator(Operator):
 
     def __init__(self, app: ClusterApp, clone: Path, folder: Path) -> None:
         super().__init__("staging-kubernetes", variables_of(app), clone, folder)
+        self.app = app
+
+    def locked(self) -> bool:
+        """Return whether a run holds the environment's lock, a Lease."""
+        return bool(self.app.kubectl("get", "lease", LEASE, "--ignore-not-found", "--output", "name"))
 
 
 def variables_of(app: ClusterApp) -> dict[str, Any]:

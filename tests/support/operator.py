@@ -22,6 +22,10 @@ class Operator:
         self._given = folder / "variables.json"
         self._given.write_text(json.dumps({**variables, "dualwrite_lock_folder": str(folder)}))
 
+    def locked(self) -> bool:
+        """Return whether a run holds the environment's lock."""
+        return self.lock.exists()
+
     def argv(self, playbook: str, *more: str, **variables: Any) -> list[str]:
         """Return the literal command, with what is this test's own after it."""
         given = ["-e", f"@{self._given}", *(["-e", json.dumps(variables)] if variables else [])]

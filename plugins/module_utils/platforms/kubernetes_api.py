@@ -30,6 +30,7 @@ from ..core.errors import (
 from ..core.process import Finished
 from ..core.redact import redact_text
 from ..core.translate import require
+from .kubernetes_objects import OURS
 
 #: seconds for which an API that is away is asked again, to connect, and to answer
 AGAIN, CONNECT, ANSWER = 6.0, 3.0, 8.0
@@ -125,11 +126,21 @@ class Api:
 
     def patch(self, path: str, operations: Sequence[Mapping[str, Any]], deadline: Deadline | None = None) -> Any:
         """Change an object by a JSON patch (RFC 6902), whose `test` operations guard it, and return it."""
-        return self._json("PATCH", path, list(operations), {"content-type": JSON_PATCH}, deadline=deadline)
+        query = {"fieldManager": OURS}
+        return self._json("PATCH", path, list(operations), {"content-type": JSON_PATCH}, query=query, deadline=deadline)
 
     def create(self, path: str, body: Mapping[str, Any], deadline: Deadline | None = None) -> Any:
         """Create an object, or ask a question that is asked by creating one (an access review)."""
         return self._json("POST", path, dict(body), {"content-type": JSON}, deadline=deadline)
+
+    def replace(self, path: str, body: Mapping[str, Any], deadline: Deadline | None = None) -> Any:
+        """Write an object anew; the resourceVersion in ``body`` must still be that of the object."""
+        return self._json("PUT", path, dict(body), {"content-type": JSON}, deadline=deadline)
+
+    def remove(self, path: str, thing: Mapping[str, Any], deadline: Deadline | None = None) -> None:
+        """Delete an object as it was read: if it has changed since, or is another one now, it stays."""
+        as_read = {key: thing["metadata"][key] for key in ("uid", "resourceVersion")}
+        self._asked("DELETE", path, {"preconditions": as_read}, {"content-type": JSON}, {}, deadline)
 
     def delete(self, path: str, deadline: Deadline | None = None, **query: Any) -> None:
         """Delete an object."""

@@ -14,12 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+#: field manager of what we change
+OURS = "dualwrite.rollback"
 #: annotation of a pod template: changing it makes new pods, and tells them from the old ones
 ROLL = "dualwrite.rollback/roll"
 #: annotation of an object: the generation that our last roll has made, nobody having changed it in between
 MEANT = "dualwrite.rollback/generation"
 #: annotation of an object: what ran when it was stopped
 SCALE = "dualwrite.rollback/scale"
+#: annotation of who manages an object elsewhere (Argo CD, Flux): how it was before we have paused it
+PAUSED = "dualwrite.rollback/paused"
 #: node selector that no node has: how a DaemonSet is stopped
 NOWHERE = "dualwrite.rollback/stopped"
 

@@ -20,6 +20,7 @@ from . import kubernetes_ready as ready
 from .kubernetes_api import Api
 from .kubernetes_objects import (
     MEANT,
+    OURS,
     ROLL,
     Kind,
     Object,
@@ -154,6 +155,7 @@ class Target:
         entries = thing["metadata"].get("managedFields") or []
         entries = sorted(entries, key=lambda one: one.get("time") or "")
         who = [str(one.get("manager")) for one in entries if "f:spec" in (one.get("fieldsV1") or {})]
+        who = [one for one in who if one != OURS]
         by = f" (the last field manager is '{who[-1]}')" if who else ""
         return Conflict(
             f"its pod template was changed by somebody else in mid-roll{by}",

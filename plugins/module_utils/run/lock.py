@@ -1,10 +1,10 @@
 # Copyright: the dualwrite.rollback contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One rollback at a time: a lock file on the target host, where every operator sees it.
+"""One rollback at a time: a lock where every operator sees it, by default a file on the target host.
 
 The file appears whole or not at all (written aside, then linked), and every decision is made under flock of its
-folder, so that of any number of contenders exactly one wins. It is never removed because it is old.
+folder, so that of any number of contenders exactly one wins. No lock is ever removed because it is old.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -28,28 +29,7 @@ FOLDER_WAIT = 10.0
 _MAY_NOT = "Run with become: true, or set dualwrite_lock_folder to a place that this user may write."
 
 
-def read(path: str) -> Lock | None:
-    """Return who holds the lock, None when nobody does.
-
-    Raises InvalidInput when the file is there but is no lock (half of it, edited, another program's).
-    """
-    try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path) from error
-    try:
-        lock = json.loads(text)
-    except ValueError as error:
-        raise _unreadable(path) from error
-    if not isinstance(lock, dict) or not lock.get("run_id") or not isinstance(lock["run_id"], str):
-        raise _unreadable(path)
-    return lock
-
-
-def decide(held: Lock | None, wanted: Mapping[str, Any], takeover_of: Sequence[str], path: str) -> bool:
+def decide(held: Lock | None, wanted: Mapping[str, Any], takeover_of: Sequence[str], where: str) -> bool:
     """Return whether the lock is to be written; False means that this run holds it already.
 
     Raises Refused, saying who holds it, why, since when, and the words that take it over, when another run holds it.
@@ -62,57 +42,11 @@ def decide(held: Lock | None, wanted: Mapping[str, Any], takeover_of: Sequence[s
     raise Refused(
         f"another rollback is under way: run {held['run_id']} of {who}, since {held.get('since', 'an unknown time')}"
         f"{age(held)}, reason: {held.get('reason') or 'none given'}",
-        where=path,
+        where=where,
         hint=f"Talk to {held.get('owner') or 'its owner'} first. If that run is dead, take its lock over: run the same "
         f"command again with -e dualwrite_takeover={held['run_id']}",
         evidence={"held_by": dict(held)},
     )
-
-
-def acquire(path: str, wanted: Lock, takeover_of: Sequence[str] = ()) -> tuple[bool, Lock | None]:
-    """Take the lock and return (whether it was written, the lock that it replaced).
-
-    The folder is made (0755, the lock itself 0644 and without secrets) when it is missing. Raises Refused when
-    another run holds it, InvalidInput for a damaged file, RollbackError when it can't be written.
-    """
-    folder = os.path.dirname(path)
-    try:
-        os.makedirs(folder, mode=0o755, exist_ok=True)
-    except OSError as error:
-        raise RollbackError(
-            f"the lock's folder can't be made: {error.strerror}",
-            where=folder,
-            hint=_MAY_NOT,
-        ) from error
-    with _alone(folder):
-        held = read(path)
-        if not decide(held, wanted, takeover_of, path):
-            return False, None
-        content = json.dumps({**wanted, **({"taken_over": held} if held else {})}, sort_keys=True).encode() + b"\n"
-        if held:
-            write_atomically(path, content, mode=0o644)
-        else:
-            _create(path, content)
-        return True, held
-
-
-def release(path: str, run_id: str) -> tuple[bool, Lock | None]:
-    """Remove the lock if ``run_id`` holds it and return (whether it was removed, the other run's lock left alone)."""
-    folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        return False, None
-    with _alone(folder):
-        held = read(path)
-        if held is None or held["run_id"] != run_id:
-            return False, held
-        try:
-            os.unlink(path)
-            fsync_folder(folder)
-        except OSError as error:
-            raise RollbackError(
-                f"the lock can't be removed: {error.strerror}", where=path, hint=f"Remove it by hand: rm {path}"
-            ) from error
-        return True, None
 
 
 def age(lock: Mapping[str, Any]) -> str:
@@ -125,6 +59,93 @@ def age(lock: Mapping[str, Any]) -> str:
         if seconds >= 2 * size:
             return f" ({seconds / size:.0f} {unit} ago)"
     return f" ({max(0, seconds):.0f} s ago)"
+
+
+class LockPlace(ABC):
+    """Where one lock is; ``where`` says it to a person."""
+
+    where: str
+
+    @abstractmethod
+    def read(self) -> Lock | None:
+        """Return who holds the lock, None when nobody does.
+
+        Raises InvalidInput when something is there but is no lock (half of it, edited, another program's).
+        """
+
+    @abstractmethod
+    def acquire(self, wanted: Lock, takeover_of: Sequence[str] = ()) -> tuple[bool, Lock | None]:
+        """Take the lock and return (whether it was written, the lock that it replaced).
+
+        Raises Refused when another run holds it, InvalidInput as ``read``, RollbackError when it can't be written.
+        """
+
+    @abstractmethod
+    def release(self, run_id: str) -> tuple[bool, Lock | None]:
+        """Remove the lock if ``run_id`` holds it; return (whether it was removed, the other run's lock left alone)."""
+
+
+class FileLock(LockPlace):
+    """A file, 0644 and without secrets, in a folder that is made (0755) when it is missing."""
+
+    def __init__(self, path: str) -> None:
+        self.path = self.where = path
+
+    def read(self) -> Lock | None:
+        try:
+            with open(self.path, encoding="utf-8") as stream:
+                text = stream.read()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise _unreadable(self.path) from error
+        try:
+            lock = json.loads(text)
+        except ValueError as error:
+            raise _unreadable(self.path) from error
+        if not isinstance(lock, dict) or not lock.get("run_id") or not isinstance(lock["run_id"], str):
+            raise _unreadable(self.path)
+        return lock
+
+    def acquire(self, wanted: Lock, takeover_of: Sequence[str] = ()) -> tuple[bool, Lock | None]:
+        folder = os.path.dirname(self.path)
+        try:
+            os.makedirs(folder, mode=0o755, exist_ok=True)
+        except OSError as error:
+            raise RollbackError(
+                f"the lock's folder can't be made: {error.strerror}",
+                where=folder,
+                hint=_MAY_NOT,
+            ) from error
+        with _alone(folder):
+            held = self.read()
+            if not decide(held, wanted, takeover_of, self.where):
+                return False, None
+            content = json.dumps({**wanted, **({"taken_over": held} if held else {})}, sort_keys=True).encode() + b"\n"
+            if held:
+                write_atomically(self.path, content, mode=0o644)
+            else:
+                _create(self.path, content)
+            return True, held
+
+    def release(self, run_id: str) -> tuple[bool, Lock | None]:
+        folder = os.path.dirname(self.path)
+        if not os.path.isdir(folder):
+            return False, None
+        with _alone(folder):
+            held = self.read()
+            if held is None or held["run_id"] != run_id:
+                return False, held
+            try:
+                os.unlink(self.path)
+                fsync_folder(folder)
+            except OSError as error:
+                raise RollbackError(
+                    f"the lock can't be removed: {error.strerror}",
+                    where=self.path,
+                    hint=f"Remove it by hand: rm {self.path}",
+                ) from error
+            return True, None
 
 
 def _create(path: str, content: bytes) -> None:

@@ -9,31 +9,36 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from ..core.deadline import Deadline, wait_until
 from ..core.errors import Conflict, DeadlinePassed, InvalidInput, Refused
-from ..run import lock
+from . import lock_place
 
 
-def require_lock(lock_file: str | None, run_id: str | None) -> None:
-    """Raise Refused when ``lock_file`` exists and another run than ``run_id`` holds it.
+def require_lock(params: Mapping[str, Any]) -> None:
+    """Raise Refused when the lock that ``lock_file`` or ``lock_lease`` names is another run's than ``run_id``.
 
-    The file is that of the module ``run_lock``. Raises InvalidInput when it is damaged, or when there is no run_id.
+    Both are what the module ``run_lock`` returns. Raises InvalidInput when it is damaged, or when there is no run_id.
     """
-    if not lock_file:
-        return
-    if not run_id:
-        raise InvalidInput("lock_file needs run_id", where="run_id", hint="Give the id of this run.")
-    held = lock.read(lock_file)
-    if held is not None and held["run_id"] != run_id:
-        raise Refused(
-            f"run {held['run_id']} of {held.get('owner') or 'somebody'} holds the lock, not run {run_id}; "
-            "nothing was changed",
-            where=lock_file,
-            hint="Wait for its end, or take the lock over on purpose.",
-        )
+    run_id = params.get("run_id")
+    for option in ("lock_file", "lock_lease"):
+        if not params.get(option):
+            continue
+        if not run_id:
+            raise InvalidInput(f"{option} needs run_id", where="run_id", hint="Give the id of this run.")
+        named = params[option]
+        place = lock_place.of_file(named) if option == "lock_file" else lock_place.of_lease(named)
+        held = place.read()
+        if held is not None and held["run_id"] != run_id:
+            raise Refused(
+                f"run {held['run_id']} of {held.get('owner') or 'somebody'} holds the lock, not run {run_id}; "
+                "nothing was changed",
+                where=place.where,
+                hint="Wait for its end, or take the lock over on purpose.",
+            )
 
 
 def fence_files(touched: Iterable[str]) -> list[str]:

@@ -54,8 +54,7 @@ def set_flags(params: Mapping[str, Any], *, check: bool = False) -> dict[str, An
     platforms = make_platforms(params["workloads"], words)
     change = FlagChange(platforms, wanted, words, deadline, timings, undo=params.get("on_failure", "undo") == "undo")
     change.strict = params.get("on_unlisted", "warn") == "fail"
-    lock = (params.get("lock_file"), params.get("run_id"))
-    require_lock(*lock)
+    require_lock(params)
     with contextlib.ExitStack() as held:
         if not check:
             with timings.phase("wait"):
@@ -67,7 +66,7 @@ def set_flags(params: Mapping[str, Any], *, check: bool = False) -> dict[str, An
         change.decide()
         if check:
             return change.predicted()
-        require_lock(*lock)
+        require_lock(params)
         return change.run()
 
 
@@ -228,8 +227,9 @@ class FlagChange:
         if not reading.instances:
             return self._gone(name, "no instance runs any more")
         others = reading.others(self.wanted, self.words)
-        if not others:
-            return self._set_back(name, reading)
+        back = self._set_back(name, reading)
+        if back or not others:
+            return back
         told = [f"{one.name} still holds {flag}={'(missing)' if raw is None else raw}" for one, flag, raw in others]
         more = f" and {len(told) - 5} more" if len(told) > 5 else ""
         count = len({one.id for one, *dummy in others})

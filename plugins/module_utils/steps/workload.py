@@ -29,8 +29,7 @@ def set_workloads(params: Mapping[str, Any], *, check: bool = False) -> dict[str
     timings = Timings()
     deadline = Deadline(params["timeout"])
     platforms = make_platforms(params["workloads"], take_words(None))
-    lock = (params.get("lock_file"), params.get("run_id"))
-    require_lock(*lock)
+    require_lock(params)
     with timings.phase("wait"):
         touched = {thing for platform in platforms.values() for thing in platform.touches()} if not check else set()
     with one_at_a_time(touched, deadline):
@@ -41,7 +40,7 @@ def set_workloads(params: Mapping[str, Any], *, check: bool = False) -> dict[str
         chosen = [name for name in platforms if _needs(platforms[name], before[name], wanted)]
         if check:
             return _told(wanted, chosen, before, _predicted(wanted, chosen, before), timings, check=True)
-        require_lock(*lock)
+        require_lock(params)
         with timings.phase(wanted):
             # what does not run is stopped as well: that it did not run has to be remembered
             acted = list(platforms) if wanted == STOPPED else chosen

@@ -47,8 +47,8 @@ def _component(item: pytest.Item) -> bool:
 def _benches(item: pytest.Item) -> set[str]:
     """Return the names of the benches' fixtures that a test has, by parameter or by name."""
     params = getattr(getattr(item, "callspec", None), "params", {})
-    tried = {params.get("bench"), params.get("reloading_bench")}
-    return {BENCHES[one] for one in tried if one} | set(getattr(item, "fixturenames", ()))
+    tried = {params.get(name) for name in ("bench", "reloading_bench", "lock_place")}
+    return {BENCHES[one] for one in tried if one in BENCHES} | set(getattr(item, "fixturenames", ()))
 
 
 def _need(reason: str | None) -> None:

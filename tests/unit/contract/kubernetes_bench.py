@@ -105,12 +105,13 @@ class KubernetesBench(LocalBench):
         """Do what an operator does by hand."""
         self.cluster.kubectl("--namespace", self.namespace, *words)
 
-    def bind_role(self, without: str = "") -> None:
-        """Give the user `rollback` the Role of the page on rights, without one verb if that is said."""
+    def bind_role(self, without: str = "", which: str = "dualwrite-rollback") -> None:
+        """Give the user `rollback` a Role of the page on rights, without one verb if that is said."""
         import yaml
 
         page = (ROOT / "docs" / "kubernetes_rbac.md").read_text()
-        role = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+        roles = [yaml.safe_load(block.split("```")[0]) for block in page.split("```yaml\n")[1:]]
+        (role,) = (one for one in roles if one["metadata"]["name"] == which)
         role["metadata"]["namespace"] = self.namespace
         for rule in role["rules"]:
             rule["verbs"] = [verb for verb in rule["verbs"] if verb != without]

@@ -1,8 +1,9 @@
-"""One run at a time: what two operators see."""
+"""A lock file; what every lock promises is tried in tests/unit/contract/test_locks.py."""
 
 import json
 import multiprocessing
 import os
+import re
 
 import pytest
 
@@ -11,10 +12,12 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors imp
     Refused,
     RollbackError,
 )
+from ansible_collections.dualwrite.rollback.plugins.module_utils.steps import lock_place
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.run_lock import run_lock
 
 ANN = {"run_id": "20261123T103000Z-rollback-0001", "owner": "ann", "controller": "ctl-1", "reason": "500s on create"}
-BOB = {"run_id": "20261123T103100Z-rollback-0002", "owner": "bob", "controller": "ctl-2", "reason": "same"}
+REACH = {"kubeconfig": "/k", "context": None, "namespace": "shop"}
+CLUSTERED = {"name": "web", "platform": "kubernetes", "options": {**REACH, "kind": "Deployment", "name": "web"}}
 
 
 @pytest.fixture
@@ -39,49 +42,14 @@ def test_take_again_and_give_back(lock):
         "summary": "no lock to give back",
         "phase": "unlock",
         "lock_file": str(lock.path),
+        "lock_lease": None,
         "held_by": None,
     }
 
 
-def test_the_second_operator_is_told_who_why_since_when_and_how_to_take_over(lock):
-    lock(ANN)
-    with pytest.raises(Refused) as caught:
-        lock(BOB)
-    sentence = str(caught.value)
-    for words in ("ann from ctl-1", "500s on create", "s ago)", f"-e dualwrite_takeover={ANN['run_id']}"):
-        assert words in sentence
-    assert caught.value.evidence["held_by"]["owner"] == "ann"
-    assert lock(BOB, state="absent")["changed"] is False
-    assert json.loads(lock.path.read_text())["owner"] == "ann"
-
-
-@pytest.mark.parametrize("how", [{"takeover": ANN["run_id"]}, {"takeover_of": [ANN["run_id"]]}])
-def test_taking_over_is_on_purpose_and_noted(lock, how):
-    lock(ANN)
-    taken = lock(BOB, **how)
-    assert taken["taken_over"]["owner"] == "ann"
-    assert f"taken over from {ANN['run_id']} of ann" in taken["summary"]
-    assert json.loads(lock.path.read_text())["taken_over"]["run_id"] == ANN["run_id"]
-    # the first run comes back to life: it no longer holds the lock and can't remove it
-    with pytest.raises(Refused, match="run 20261123T103100Z-rollback-0002 of bob"):
-        lock(ANN)
-    assert lock(ANN, state="absent")["changed"] is False
-
-
-def test_a_wrong_takeover_name_takes_nothing(lock):
-    lock(ANN)
-    with pytest.raises(Refused):
-        lock(BOB, takeover="20200101T000000Z-rollback-ffff")
-
-
-def test_check_mode_only_reads(lock):
+def test_check_mode_makes_no_folder(lock):
     assert lock(ANN, check=True)["changed"] is True
     assert not lock.path.parent.exists()
-    lock(ANN)
-    with pytest.raises(Refused):
-        lock(BOB, check=True)
-    assert lock(ANN, check=True, state="absent")["changed"] is True
-    assert lock.path.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b'{"run_id": "2026', b"[]", b'{"owner": "ann"}', b"\xff\xfe\x00"])
@@ -97,6 +65,50 @@ def test_a_folder_that_can_not_be_made_is_said(lock):
     lock.path.parent.write_text("a file where the folder should be")
     with pytest.raises(RollbackError, match="become: true"):
         lock(ANN)
+
+
+@pytest.mark.parametrize(
+    ("options", "lease"),
+    [
+        ({}, None),
+        ({"workloads": [{"platform": "pidfile", "options": {}}]}, None),
+        ({"workloads": [CLUSTERED], "kind": "file"}, None),
+        ({"workloads": [CLUSTERED]}, {**REACH, "name": "dualwrite-staging"}),
+        ({"workloads": [{"platform": "pidfile"}, CLUSTERED]}, {**REACH, "name": "dualwrite-staging"}),
+        (
+            {"workloads": [CLUSTERED], "lease": {"namespace": "ops", "name": "x"}},
+            {**REACH, "namespace": "ops", "name": "x"},
+        ),
+        (
+            {"lease": {"namespace": "ops"}},
+            {"kubeconfig": None, "context": None, "namespace": "ops", "name": "dualwrite-staging"},
+        ),
+    ],
+)
+def test_a_lock_is_a_lease_where_workloads_run_in_a_cluster(options, lease):
+    assert lock_place.lease_of({"environment": "staging", **options}) == lease
+
+
+def test_every_environment_has_a_lease_of_its_own_whatever_it_is_called():
+    named = [
+        lock_place.lease_of({"environment": one, "workloads": [CLUSTERED]}) for one in ("Prod EU", "prod_eu", "ÄÖ")
+    ]
+    names = [one["name"] for one in named]
+    assert len({*names}) == 3
+    assert all(re.fullmatch(r"dualwrite-[a-z0-9-]*[a-z0-9]", name) for name in names), names
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"kind": "lease"}, "lease.namespace: the namespace of the lock's Lease is not told"),
+        ({"lease": {"namespace": "a/b"}}, "lease.namespace: 'a/b' can't be the namespace of a Lease"),
+        ({"lease": {"namespace": "ops", "name": "_"}}, "lease.name: '_' can't be the name of a Lease"),
+    ],
+)
+def test_a_lease_that_can_not_be_is_one_clear_sentence(options, sentence):
+    with pytest.raises(InvalidInput, match=sentence):
+        run_lock({"environment": "staging", "run_id": "r", **options})
 
 
 def test_an_environment_can_not_lead_elsewhere():

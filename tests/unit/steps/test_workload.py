@@ -14,7 +14,7 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors imp
     InvalidInput,
     Refused,
 )
-from ansible_collections.dualwrite.rollback.plugins.module_utils.run import lock
+from ansible_collections.dualwrite.rollback.plugins.module_utils.run.lock import FileLock
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.workload import set_workloads
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import FLAG, Shop
 
@@ -82,7 +82,7 @@ def test_another_target_another_runs_lock_and_no_workload_are_refused(shop: Shop
     with pytest.raises(Refused, match="not the target that was meant: its hostname is"):
         set_workloads(params("stopped", web, identity={"hostname": "another"}))
     path = str(tmp_path / "lab.lock")
-    lock.acquire(path, {"run_id": "theirs", "owner": "bob"})
+    FileLock(path).acquire({"run_id": "theirs", "owner": "bob"})
     with pytest.raises(Refused, match="run theirs of bob holds the lock, not run mine"):
         set_workloads(params("stopped", web, lock_file=path, run_id="mine"))
     with pytest.raises(InvalidInput, match="no workload is given"):
