@@ -1,7 +1,7 @@
 """The controller of a cluster is killed with SIGKILL, later each time; the same command finishes at last.
 
-One run after the other goes on where the one before it died. The moment between the edit and the roll is too short to
-be hit from outside: tests/unit/contract tries it.
+One run after the other goes on where the one before it died: after open, with the lock, before the edit, between the
+edit and the roll, in mid-roll, after the roll, and during the verification.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.registry import make
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.fence import fence_files
 from tests.lab.cluster.app import FLAGS, NAMESPACE, WEB, WORKER, ClusterApp
+from tests.support.admission import held_changes
 from tests.support.clusters import ClusterOperator, holders, set_flags
 from tests.support.controller import Controller, another_change, at_files, killed_when, taken_over
 from tests.support.measure import FLAG, VNEXT, figures
@@ -67,10 +68,16 @@ def revisions(app: ClusterApp) -> list[int]:
     return [int(one["metadata"]["annotations"]["deployment.kubernetes.io/revision"]) for one in things]
 
 
+def test_killed_after_open_nothing_is_locked(app: ClusterApp, cluster_operator: ClusterOperator, kill: Kill) -> None:
+    one = kill(lambda one: "open" in one.phases())
+    assert (one.phases(), cluster_operator.locked()) == (["open"], False)
+    assert (declared(app), held(app)) == ("true", {"true"})
+
+
 def test_killed_with_the_lock_nothing_is_changed(
     app: ClusterApp, cluster_operator: ClusterOperator, kill: Kill
 ) -> None:
-    kill(lambda one: cluster_operator.lock.exists())
+    kill(lambda one: cluster_operator.locked())
     assert (declared(app), held(app)) == ("true", {"true"})
 
 
@@ -83,12 +90,21 @@ def test_killed_before_the_edit_nothing_is_changed(app: ClusterApp, kill: Kill) 
     assert (declared(app), held(app), revisions(app)) == ("true", {"true"}, before)
 
 
+def test_killed_between_the_edit_and_the_roll_nothing_is_rolled(app: ClusterApp, kill: Kill, tmp_path: Path) -> None:
+    before = revisions(app)
+    with held_changes(app.cluster, "rollback", tmp_path / "hook") as reached:
+        kill(lambda one: reached.is_set())
+    assert (declared(app), held(app), revisions(app)) == ("false", {"true"}, before)
+
+
 def test_killed_in_mid_roll_the_next_run_rolls_no_second_time(app: ClusterApp, kill: Kill) -> None:
     before = revisions(app)
     kill(lambda one: revisions(app) != before)
     assert declared(app) == "false"
-    one = kill(lambda one: app.sql(CANARIES)[0][0] > 0)
-    assert "flag" in one.phases()
+    one = kill(lambda one: "flag" in one.phases())
+    assert "verify" not in one.phases()
+    assert (held(app), revisions(app)) == ({"false"}, [number + 1 for number in before])
+    kill(lambda one: app.sql(CANARIES)[0][0] > 0)
     assert (held(app), revisions(app)) == ({"false"}, [number + 1 for number in before])
 
 
@@ -101,7 +117,7 @@ def test_the_same_command_finishes_and_says_what_it_found(
     assert ended.entries()[0]["data"]["resumes"][-1] == dead[-1]
     assert ended.phase("lock")["taken_over"]["run_id"] == dead[-1]
     assert all(taken_over(ended.run_folder.parent / name / "record.jsonl") for name in dead)
-    assert not cluster_operator.lock.exists()
+    assert not cluster_operator.locked()
     assert (declared(app), held(app), revisions(app)) == ("false", {"false"}, before)
     assert app.sql(CANARIES) == [(0,)]
-    figures(the_same_command_after_four_kills=ended.took)
+    figures(the_same_command_after_seven_kills=ended.took)
