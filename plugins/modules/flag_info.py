@@ -100,6 +100,12 @@ drift:
   returned: always
   type: bool
   sample: true
+notes:
+  description: What the operator should see besides, shown as warnings (who is paused and since when, for instance).
+  returned: always, for the workloads that could be read
+  type: list
+  elements: str
+  sample: []
 timings:
   description: Seconds per phase.
   returned: always

@@ -9,7 +9,8 @@ specification says is no evidence: the processes are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from ..core.booleans import BooleanWords
@@ -22,11 +23,12 @@ from . import kubernetes_guard as guard
 from . import kubernetes_plan, kubernetes_rights, kubernetes_scale, kubernetes_unlisted
 from .base import Carrier, Change, Declared, Instance, Platform, Stopped
 from .kubernetes_api import connect
-from .kubernetes_change import Changes, shown
+from .kubernetes_change import Changes, joined, shown
 from .kubernetes_env import SECRET
 from .kubernetes_jobs import Scheduled
 from .kubernetes_namespace import Data, uid_of, version_of
 from .kubernetes_objects import KINDS, Object, roll_of
+from .kubernetes_pause import Pausing
 from .kubernetes_plan import DataEdit
 from .kubernetes_pods import Process, called, processes, role_of
 from .kubernetes_roll import Target
@@ -50,6 +52,8 @@ class KubernetesPlatform(Platform):
         "label_selectors": "labels (key=value) of the objects, instead of a name",
         "containers": "names of the containers that carry the flags; all that declare one when not given",
         "shared_with": "names of objects that take their value from the same place and may change with it",
+        "pause_managers": "whether Argo CD and Flux are paused while a flag is not as they declare it",
+        "argocd_namespace": "namespace of the Argo CD Applications that keep the objects",
         "override": "whether a flag is put into the pod template where its source must not be edited",
         "roll_over": "whether a roll that somebody else has begun is no obstacle",
         "roll": "ways to make new values live: roll is the only one",
@@ -79,6 +83,8 @@ class KubernetesPlatform(Platform):
         self.override = ask.boolean("override", False)
         self.roll_over = ask.boolean("roll_over", False)
         ask.listed("roll", [ROLL], (ROLL,))
+        allowed, argocd = ask.boolean("pause_managers", False), ask.optional("argocd_namespace") or ""
+        self.pausing = Pausing(self.api, self.words, argocd, allowed=allowed)
         self.instance_match = ask.pattern("instance_match")
         self.stable_for = ask.seconds("stable_for", None)
         self.wait_timeout = ask.seconds("wait_timeout", 600.0) or 0.0
@@ -110,6 +116,12 @@ class KubernetesPlatform(Platform):
         """Return the object: two changes of it run one after the other."""
         name = self.object_name or ",".join(self.labels)
         return {f"{self.api.server()} {self.namespace} {self.kind.name}/{name}"}
+
+    def meet(self, others: Iterable[Platform]) -> None:
+        """Learn of the other workloads of the call; whoever keeps objects of several is paused once."""
+        super().meet(others)
+        ours = [self, *(one for one in self.beside if isinstance(one, KubernetesPlatform))]
+        self.pausing.shared = min(ours, key=attrgetter("name")).pausing.shared
 
     def targets(self) -> list[Target]:
         """Return the objects, looked for once; raises NotFound when there is none."""
@@ -156,7 +168,8 @@ class KubernetesPlatform(Platform):
         self._known = list(flags)
         self._things = self._each(lambda target: target.get())
         told = self._each(lambda target: self._places(target, flags))
-        found = {flag: self._declared(flag, [one for name in told for one in told[name][flag]]) for flag in flags}
+        everywhere = ", ".join(one.where for one in self.targets())
+        found = {flag: joined([one for name in told for one in told[name][flag]], everywhere) for flag in flags}
         self._last = {flag: one.value for flag, one in found.items()}
         return found
 
@@ -175,17 +188,6 @@ class KubernetesPlatform(Platform):
                 told[flag].append((changes.told(last), shown(last.source, last.value, self.words), others))
         return told
 
-    def _declared(self, flag: str, found: Sequence[tuple[str, str | None, list[str]]]) -> Declared:
-        if not found:
-            return Declared(None, ", ".join(one.where for one in self.targets()))
-        sources = list(dict.fromkeys(source for source, dummy, others in found))
-        values = {value for dummy, value, others in found}
-        shadowed = tuple(dict.fromkeys(one for dummy, value, others in found for one in others))
-        if len(values) == 1:
-            return Declared(values.pop(), ", ".join(sources), shadowed)
-        told = ", ".join(f"{'(missing)' if value is None else value} ({source})" for source, value, others in found)
-        return Declared(told, ", ".join(sources), shadowed)
-
     def plan(self, flags: Mapping[str, str]) -> list[Change]:
         """Return the edits, after asking for every right that they take.
 
@@ -202,9 +204,10 @@ class KubernetesPlatform(Platform):
             thing, listed = self._things[target.name], edits[target.name]
             if listed or target.name in drifting:
                 guard.require_rollable(target, thing, roll_over=self.roll_over)
+            paused, told = self.pausing.plan(target, thing, listed)
             if listed:
                 guard.require_ours(target, listed, self._listed, self.shared_with)
-                self._notes += guard.managers_told(target, thing, listed)
+                self._notes += [*told, *guard.managers_told(target, thing, listed, paused)]
         former = {name: roll_of(self.kind.pod_template(thing)) for name, thing in self._things.items()}
         return [
             change
@@ -223,15 +226,17 @@ class KubernetesPlatform(Platform):
         return changes.edits(thing, flags, self._known, changes.data()) if flags else []
 
     def notes(self) -> list[str]:
-        """Return who else keeps what was changed."""
-        return list(dict.fromkeys(self._notes))
+        """Return who else keeps what was changed, and who is paused by us."""
+        things = [(self._changes(one), self._things[one.name]) for one in self._targets.values() if self._things]
+        return list(dict.fromkeys([*self._notes, *self.pausing.notes(things, self._known)]))
 
     def declare(self, flags: Mapping[str, str]) -> list[Change]:
         """Write the raw values where they come from; an edit of a pod template begins its roll."""
         made: list[Change] = []
         for target in self.targets():
             try:
-                done = self._changes(target).declare(flags, self._known)
+                with self.pausing.during_edits(target.name):
+                    done = self._changes(target).declare(flags, self._known)
             except RollbackError:
                 self.undeclare(made)
                 raise
@@ -243,6 +248,7 @@ class KubernetesPlatform(Platform):
         """Take edits back; that of a pod template rolls back to the revision of before."""
         for change in reversed(list(changes)):
             target = self._targets[change.undo.name]
+            self.pausing.before_undo(target.name)
             self._changes(target).undeclare([change])
             if change.where == target.where:
                 self._begun.add(target.name)

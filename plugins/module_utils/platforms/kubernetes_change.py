@@ -14,7 +14,7 @@ from ..core.booleans import BooleanWords
 from ..core.errors import Conflict, NotFound, RollbackError
 from ..core.redact import HIDDEN
 from . import kubernetes_plan
-from .base import Change
+from .base import Change, Declared
 from .kubernetes_env import SECRET, Place, value_in, written
 from .kubernetes_namespace import Data
 from .kubernetes_objects import Object, escaped, full_name, roll_of, unchanged
@@ -34,6 +34,19 @@ class Undo:
 def shown(source: str, value: str | None, words: BooleanWords) -> str | None:
     """Return a value as it may be told: what a Secret holds is told only if it is a word for true or false."""
     return HIDDEN if source == SECRET and value is not None and words.read(value) is None else value
+
+
+def joined(found: Sequence[tuple[str, str | None, list[str]]], everywhere: str) -> Declared:
+    """Return what many (place that wins, its value, places that lose) declare together; ``everywhere`` when none is."""
+    if not found:
+        return Declared(None, everywhere)
+    sources = list(dict.fromkeys(source for source, dummy, others in found))
+    values = {value for dummy, value, others in found}
+    shadowed = tuple(dict.fromkeys(one for dummy, value, others in found for one in others))
+    if len(values) == 1:
+        return Declared(values.pop(), ", ".join(sources), shadowed)
+    told = ", ".join(f"{'(missing)' if value is None else value} ({source})" for source, value, others in found)
+    return Declared(told, ", ".join(sources), shadowed)
 
 
 class Changes:

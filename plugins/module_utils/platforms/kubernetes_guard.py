@@ -54,16 +54,19 @@ def require_ours(
             )
 
 
-def managers_told(target: Target, thing: Mapping[str, Any], edits: Sequence[Any]) -> list[str]:
-    """Return the sentences about who else keeps what is to be edited."""
+def managers_told(
+    target: Target, thing: Mapping[str, Any], edits: Sequence[Any], paused: Sequence[str] = ()
+) -> list[str]:
+    """Return the sentences about who else keeps what is to be edited, but for who will be paused."""
     told: list[str] = []
     if any(not isinstance(one, DataEdit) for one in edits):
-        who = [*managers.managers(thing), *managers.appliers(thing, "f:env")]
+        who = [one for one in managers.managers(thing) if one not in paused] + managers.appliers(thing, "f:env")
         told += managers.warnings(target.where, who, "values")
     data = Data(target.api, target.namespace)
     for one in edits:
         found = data(one.kind, one.name) if isinstance(one, DataEdit) else None
         if found:
-            who = [*managers.managers(found), *managers.appliers(found, f"f:{one.key}")]
+            who = [one for one in managers.managers(found) if one not in paused]
+            who += managers.appliers(found, f"f:{one.key}")
             told += managers.warnings(f"{one.kind} {target.namespace}/{one.name}", who, "values")
     return told

@@ -19,6 +19,7 @@ from .kubernetes_jobs import Scheduled
 from .kubernetes_managers import scaled_objects
 from .kubernetes_objects import NOWHERE, SCALE, Object, annotations_of, escaped, set_annotation, unchanged
 from .kubernetes_pods import alive
+from .kubernetes_rights import Right, require
 from .kubernetes_roll import LOOK, Target, new_roll
 
 #: KEDA's annotation of a ScaledObject: the number of pods to hold while it is there
@@ -82,7 +83,10 @@ def stop(target: Target, deadline: Deadline) -> State:
         return noted if rests(now) else [*noted, *_resting(target, thing)]
 
     target.get(deadline)
-    for name in _of_keda(target):
+    scaled = _of_keda(target)
+    needed = [Right(verb, "scaledobjects", "keda.sh", name) for name in scaled for verb in ("get", "patch")]
+    require(target.api, target.namespace, needed)
+    for name in scaled:
         _pause(target, name, deadline, paused=True)
     target.change(operations, deadline)
     _await_none(target, deadline)

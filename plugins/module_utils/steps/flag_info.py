@@ -38,6 +38,7 @@ def read_flags(params: Mapping[str, Any], *, check: bool = False) -> dict[str, A
         instances=as_instances(readings),
         identity={name: platforms[name].identity() for name in readings},
         drift=bool(drifting),
+        notes=list(dict.fromkeys(note for name in readings for note in platforms[name].notes())),
     )
     if errors:
         raise joined(errors, {name: value for name, value in found.items() if name not in ("changed", "summary")})
