@@ -84,6 +84,141 @@ POSTGRES: Spec = {
     "mutually_exclusive": [["login_password", "passfile"], ["login_host", "login_unix_socket"]],
 }
 
+_INVARIANTS: Spec = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {"name": {"type": "str", "required": True}, "query": {"type": "str", "required": True}},
+}
+
+IDENTITY: Spec = {"argument_spec": {"identity": {"type": "dict", "default": {}}}}
+
+TRANSACTION: Spec = {
+    "argument_spec": {
+        "archives": {"type": "path"},
+        "lock_timeout": {"type": "float", "default": 2},
+        "retries": {"type": "int", "default": 3},
+    }
+}
+
+_PATTERNS: Spec = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "column": {"type": "str", "required": True},
+        "like": {"type": "str"},
+        "starts_with": {"type": "str"},
+        "equals": {"type": "str"},
+        "ignore_case": {"type": "bool", "default": False},
+    },
+}
+
+_MATCH: Spec = {
+    "type": "dict",
+    "required": True,
+    "options": {
+        "patterns": _PATTERNS,
+        "ids": {"type": "list", "elements": "raw"},
+        "created": {
+            "type": "dict",
+            "options": {
+                "column": {"type": "str", "required": True},
+                "after": {"type": "str"},
+                "before": {"type": "str"},
+            },
+        },
+        "exclude": {
+            "type": "dict",
+            "options": {"patterns": _PATTERNS, "ids": {"type": "list", "elements": "raw"}},
+        },
+    },
+}
+
+_TABLE: Spec = {"type": "str", "required": True}
+_TABLES: Spec = {"type": "list", "elements": "str", "default": []}
+
+CLEANUP: Spec = {
+    "argument_spec": {
+        "root": {"type": "dict", "required": True, "options": {"table": _TABLE, "match": _MATCH}},
+        "tables": _TABLES,
+        "detach": _TABLES,
+        "side_effects": _TABLES,
+        "sensitive": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "linked": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "table": _TABLE,
+                "key": {"type": "str", "no_log": False},
+                "match": _MATCH,
+                "through": {
+                    "type": "dict",
+                    "required": True,
+                    "options": {
+                        "table": _TABLE,
+                        "root_column": {"type": "str", "required": True},
+                        "linked_column": {"type": "str", "required": True},
+                        "root_key": {"type": "str", "no_log": False},
+                    },
+                },
+            },
+        },
+        "references": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "table": _TABLE,
+                "columns": {"type": "list", "elements": "str", "required": True},
+                "to": {"type": "str", "required": True},
+                "to_columns": {"type": "list", "elements": "str"},
+                "where": {"type": "dict"},
+            },
+        },
+        "guards": {
+            "type": "dict",
+            "default": {},
+            "options": {
+                "max_rows": {"type": "int"},
+                "max_share": {"type": "float"},
+                "max_unindexed": {"type": "float"},
+                "expected_count": {"type": "int"},
+                "expected_ids": {"type": "list", "elements": "raw"},
+                "expected_plan": {"type": "str"},
+                "every_row": {
+                    "type": "list",
+                    "elements": "dict",
+                    "options": {
+                        "table": _TABLE,
+                        "column": {"type": "str", "required": True},
+                        "min": {"type": "str"},
+                        "max": {"type": "str"},
+                    },
+                },
+            },
+        },
+        "invariants": _INVARIANTS,
+        "baseline_file": {"type": "path"},
+        "protected": {"type": "bool", "default": True},
+        "without_archive": {"type": "bool", "default": False},
+        "run_id": {"type": "str"},
+    },
+    "required_if": [["without_archive", False, ["archives"]]],
+}
+
+BASELINE: Spec = {
+    "argument_spec": {
+        "state": {"type": "str", "choices": ["taken", "compared"], "default": "taken"},
+        "name": {"type": "str", "required": True},
+        "baselines": {"type": "path", "required": True},
+        "tables": _TABLES,
+        "invariants": _INVARIANTS,
+        "checksums": {"type": "bool", "default": False},
+        "expect": {"type": "dict", "default": {}},
+    }
+}
+
 _PROBE: Spec = {
     "name": {"type": "str", "required": True},
     "kind": {

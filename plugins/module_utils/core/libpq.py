@@ -46,17 +46,26 @@ def place(given: Mapping[str, Any]) -> str:
     return f"PostgreSQL {user}{host}{port}{database}"
 
 
-def connect(given: Mapping[str, Any], deadline: Deadline, *, name: str, needed_for: str) -> Any:
+def connect(
+    given: Mapping[str, Any],
+    deadline: Deadline,
+    *,
+    name: str,
+    needed_for: str,
+    more: Mapping[str, Any] | None = None,
+) -> Any:
     """Open a connection that shows itself to the server as ``name`` and return it.
 
-    ``given`` are the options of the fragment ``postgres``. Raises RollbackError when psycopg2 is not installed, and
-    Unreachable in the server's words when no connection can be had before the deadline.
+    ``given`` are the options of the fragment ``postgres``, ``more`` further keywords of libpq. Raises RollbackError
+    when psycopg2 is not installed, and Unreachable in the server's words when no connection can be had before the
+    deadline.
     """
     require("psycopg2", "psycopg2-binary", needed_for=needed_for)
     import psycopg2
 
     try:
-        return psycopg2.connect(application_name=name, connect_timeout=max(2, int(deadline.left())), **keywords(given))
+        limits: dict[str, Any] = {"application_name": name, "connect_timeout": max(2, int(deadline.left()))}
+        return psycopg2.connect(**limits, **(more or {}), **keywords(given))
     except psycopg2.Error as error:
         raise Unreachable(f"no connection: {words(error, given)}", where=place(given)) from error
 

@@ -35,6 +35,8 @@ PARTLY = "partly"
 NOT_PROVED = "failed"
 
 FLAG = "flag"
+#: phases of scenarios that change data: what they did is the host's sentence
+ACTED = ("cleanup", "undo_cleanup")
 VERIFY = "verify"
 
 
@@ -107,7 +109,8 @@ def _of_host(host: str, entries: Sequence[Entry], needed: Sequence[str]) -> Host
         return HostOutcome(host, NO_ANSWER, said, phases)
     changed = any(seen.get("changed") for name, seen in phases.items() if name in (FLAG, *_acting(phases, needed)))
     outcome = DONE if changed else UNCHANGED
-    return HostOutcome(host, outcome, str(phases.get(FLAG, {}).get("summary") or WORDS[outcome]), phases)
+    told = [phases[name].get("summary") for name in (FLAG, *ACTED) if name in phases]
+    return HostOutcome(host, outcome, str(next(filter(None, told), None) or WORDS[outcome]), phases)
 
 
 def _acting(phases: Mapping[str, Any], needed: Sequence[str]) -> list[str]:

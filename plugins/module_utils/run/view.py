@@ -68,7 +68,12 @@ def view(chain: Chain) -> dict[str, Any]:
         "windows": closed.get("windows") or [],
         "notes": [
             *(entry["data"].get("text", "") for entry in entries if entry["type"] == "note"),
-            *(f"{one.host}: {text}" for one in hosts.values() for text in one.phases.get(FLAG, {}).get("notes") or []),
+            *(
+                f"{one.host}: {text}"
+                for one in hosts.values()
+                for phase in one.phases.values()
+                for text in phase.get("notes") or []
+            ),
         ],
         "chain": {"head": chain.head, "entries": len(entries), "problem": _problem(chain), "torn": chain.torn},
         "times": when,

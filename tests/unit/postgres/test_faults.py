@@ -1,0 +1,195 @@
+"""Whatever dies, either everything is removed or nothing, and the next run says which."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline import Deadline, wait_until
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import (
+    Conflict,
+    Refused,
+    Unreachable,
+)
+from ansible_collections.dualwrite.rollback.plugins.module_utils.postgres.session import Session
+
+
+def kill_backend(database: Any, session: Session) -> None:
+    pid = session.connection.info.backend_pid
+    database.sql("SELECT pg_terminate_backend(%s)", (pid,), admin=True)
+    wait_until(
+        lambda: not database.sql("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (pid,), admin=True),
+        Deadline(5), what="the end of the session",
+    )  # fmt: skip
+
+
+def test_a_connection_that_is_killed_at_any_statement_leaves_everything(
+    database: Any, at_statement: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = database.content()
+    with monkeypatch.context():
+        whole = at_statement(lambda session, text, number: None)
+        database.clean(check=True)
+        # the real run ends with COMMIT instead of ROLLBACK; both are tried
+        length = len(whole)
+    monkeypatch.undo()
+    tried = 0
+    for place in range(1, length + 1):
+        at_statement(
+            lambda session, text, number, place=place: kill_backend(database, session) if number == place else None
+        )
+        with pytest.raises(Unreachable) as raised:
+            database.clean()
+        monkeypatch.undo()
+        tried += 1
+        assert "the connection broke" in str(raised.value)
+        assert database.content() == before
+        assert database.kept() == []
+    assert tried == length > 20
+    assert database.clean()["changed"]
+
+
+def test_a_connection_that_breaks_at_commit_is_asked_about(database: Any, at_statement: Any, monkeypatch: Any) -> None:
+    before = database.content()
+    at_statement(lambda session, text, number: kill_backend(database, session) if text == "COMMIT" else None)
+    with pytest.raises(Conflict, match="the connection broke at COMMIT, and the transaction was rolled back"):
+        database.clean()
+    monkeypatch.undo()
+    assert database.content() == before
+    archive = database.kept()[0].partition("/")[0]
+    with pytest.raises(Refused, match="was rolled back, so there is nothing to put back"):
+        database.undo(archive)
+
+
+def test_a_crash_of_the_server_leaves_everything(database: Any, at_statement: Any, monkeypatch: Any) -> None:
+    """A killed server process takes all sessions with it, and the server recovers by itself."""
+    before = database.content()
+
+    def happen(session: Session, text: str, number: int) -> None:
+        if text.startswith("SET CONSTRAINTS"):
+            os.kill(session.connection.info.backend_pid, signal.SIGKILL)
+
+    at_statement(happen)
+    with pytest.raises(Unreachable, match="the connection broke"):
+        database.clean()
+    monkeypatch.undo()
+
+    def back() -> bool:
+        with contextlib.suppress(Exception):
+            return database.content() == before
+        return False
+
+    wait_until(back, Deadline(20), what="the recovery of the server")
+    assert database.kept() == []
+
+
+def lose_the_answer(monkeypatch: pytest.MonkeyPatch, database: Any) -> None:
+    """Let COMMIT be done and its answer be lost, which can't be hit from outside: the session is killed just then."""
+    inner = Session._guarded
+
+    def guarded(self: Session, act: Any, keep: bool = False) -> Any:
+        closed = [cell.cell_contents for cell in act.__closure__ or ()]
+        answer = inner(self, act, keep)
+        if "COMMIT" in closed:
+            kill_backend(database, self)
+            return inner(self, lambda cursor: cursor.execute("SELECT 1"))
+        return answer
+
+    monkeypatch.setattr(Session, "_guarded", guarded)
+
+
+def test_a_lost_answer_to_commit_is_found_out_at_once(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose_the_answer(monkeypatch, database)
+    done = database.clean()
+    monkeypatch.undo()
+    assert done["changed"]
+    assert any(
+        "The connection broke at COMMIT; the transaction is known as committed" in note for note in done["notes"]
+    )
+    assert database.counts("team") == {"team": 7}
+    assert database.undo(done["archive"])["rows"] == done["rows"]
+
+
+def test_an_unknown_outcome_is_found_out_by_the_next_run(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose_the_answer(monkeypatch, database)
+    port = database.options["login_port"]
+    inner = Session.commit
+
+    def commit(self: Session) -> None:
+        try:
+            inner(self)
+        finally:
+            database.options["login_port"] = 1
+
+    monkeypatch.setattr(Session, "commit", commit)
+    given = {**database.options}
+    monkeypatch.setattr(database, "options", given)
+    from ansible_collections.dualwrite.rollback.plugins.module_utils.postgres import cleanup
+
+    def ask_again(self: Any, manifest: Any, error: Any) -> Any:
+        raise self._unknown(error, f"Archive: {manifest.archive}. ")
+
+    monkeypatch.setattr(cleanup.Cleanup, "_ask_again", ask_again)
+    with pytest.raises(Unreachable, match="whether the rows are removed is not known") as raised:
+        database.clean()
+    monkeypatch.undo()
+    database.options["login_port"] = port
+    assert "Run the same command again: it finds out" in str(raised.value)
+    again = database.clean()
+    assert not again["changed"]
+    assert [one["outcome"] for one in again["earlier"]] == ["committed"]
+    assert "An earlier cleanup ended without saying how" in again["notes"][0]
+    assert database.undo(again["earlier"][0]["archive"])["changed"]
+
+
+def test_after_a_failover_the_rows_tell_what_the_server_has_forgotten(database: Any) -> None:
+    """A promoted server counts transactions anew; here the manifest is made to look as if it was written before."""
+    done = database.clean()
+    folder = database.archives / done["archive"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["server"]["timeline"] = 0
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "outcome.json").unlink()
+    told = database.clean()["earlier"]
+    assert [(one["outcome"], one["how"]) for one in told] == [("committed", "none of its rows is in the database")]
+
+
+KILLED = """
+import json, sys
+from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.sql_cleanup import sql_cleanup
+sql_cleanup(json.load(sys.stdin))
+"""
+
+
+def test_sigkill_in_the_middle_leaves_everything_and_no_session(database: Any) -> None:
+    """The server notices within a second that nobody listens any more, also in the middle of a long statement."""
+    from ansible_collections.dualwrite.rollback.tests.unit.postgres.conftest import PLAN
+
+    database.sql(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN OLD; END $$;"
+        "CREATE TRIGGER slow BEFORE DELETE ON team FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    before = database.content()
+    given = {**database.options, "archives": str(database.archives), **PLAN, "timeout": 100}
+    child = subprocess.Popen([sys.executable, "-c", KILLED], stdin=subprocess.PIPE, text=True)
+    busy = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'DELETE%%'"
+    busy += " AND state = 'active'"
+    with child:
+        assert child.stdin
+        child.stdin.write(json.dumps(given))
+        child.stdin.close()
+        wait_until(lambda: database.sql(busy, ()), Deadline(20), what="the long statement")
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    wait_until(lambda: not database.sql(busy, ()), Deadline(5), what="the end of the statement")
+    assert database.content() == before
+    assert [name for name in database.kept() if name.endswith("manifest.json")] == []
+    database.sql("DROP TRIGGER slow ON team")
+    assert database.clean()["changed"]
