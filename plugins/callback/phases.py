@@ -51,6 +51,9 @@ PHASES = {
     "health_probe": "verify",
     "run_lock": "lock",
     "run_record": "record",
+    "sql_baseline": "baseline",
+    "sql_cleanup": "cleanup",
+    "sql_undo_cleanup": "undo",
     "triage": "triage",
     "workload": "workload",
 }

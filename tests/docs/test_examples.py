@@ -18,18 +18,37 @@ from tests.lab.host.app import ENV_FILE, WEB, WORKER
 from tests.lab.host.host import STAGING
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
-from tests.support.measure import FLAG, LEGACY, PROCESSES, VNEXT, await_dual_writes, figures, held
+from tests.support.measure import FLAG, LEGACY, MAP, PROCESSES, VNEXT, await_dual_writes, figures, held
 from tests.support.play import ROOT, Ended, call, environ
 from tests.support.units import dual_writing, holders, need_hosts
 
 MODULES = ROOT / "plugins" / "modules"
 # Which example (counted from 0) of which module runs where.
-ON_THE_LAB = {"run_record": [0, 1, 2, 3], "flag": [0], "health_probe": [0, 1, 2, 3], "triage": [0, 1, 2]}
+ON_THE_LAB = {
+    "run_record": [0, 1, 2, 3],
+    "flag": [0],
+    "health_probe": [0, 1, 2, 3],
+    "sql_baseline": [0, 1],
+    "sql_cleanup": [0, 1],
+    "sql_undo_cleanup": [0],
+    "triage": [0, 1, 2],
+}
 ON_A_HOST = {"run_lock": [0, 2], "flag": [1], "flag_info": [0, 1], "workload": [0, 1]}
 ON_A_CLUSTER = {"run_lock": [1]}  # by tests/integration, which has one
+TEST_TEAMS = (
+    "SELECT (SELECT count(*) FROM organizations_team WHERE name LIKE 'Staging Test%')"
+    " + (SELECT count(*) FROM teams_team WHERE name LIKE 'Staging Test%')"
+)
 FLAGS = {
     r"\bDUAL_WRITE_ENABLED\b": FLAG,
     r"\bDUAL_WRITE_STRICT\b": "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE",
+}
+TABLES = {
+    "shop_new": VNEXT,
+    "shop_old": LEGACY,
+    "shop_map": MAP,
+    "shop_new_member": "organizations_teammembership",
+    "shop_old_member": "teams_teammembership",
 }
 HOST_NAMES = {
     "shop-web.service": WEB,
@@ -118,6 +137,12 @@ def test_the_examples_hold_on_the_lab(lab: Lab, tmp_path: Path) -> None:
         r"reports/staging/\d{8}T\d{9}Z[-a-z0-9]+": '"{{ run.path }}"',
         "app_errors_total": "http_requests_total",
         "baseline_offset: 3600": "baseline_offset: 5",
+        r"login_host: db-1\.example\.org": f"login_host: {database['host']}\n    login_port: {database['port']}",
+        "login_user: cleaner": f"login_user: {database['user']}",
+        "login_db: shop": f"login_db: {database['dbname']}",
+        "/etc/dualwrite/passfile": database["pgpass_file"],
+        "/var/lib/dualwrite": str(tmp_path),
+        **{rf"\b{name}\b": table for name, table in TABLES.items()},
     }
     workloads = [
         {
@@ -161,11 +186,15 @@ def test_the_examples_hold_on_the_lab(lab: Lab, tmp_path: Path) -> None:
         assert not os.environ.get("CI"), reason
         print(f"\n{reason}")
         chosen["health_probe"] = chosen["health_probe"][:-1]
+    assert lab.request("POST", "/api/vnext/teams/create/", {"name": "Staging Test of the example"})[0] == 201
+    wait_until(lambda: lab.sql(TEST_TEAMS) == [(2,)], "the team in both models")
     inventory = ["-i", "localhost,", "-c", "local", "-e", "ansible_python_interpreter={{ ansible_playbook_python }}"]
     ended = run(filled(chosen, names), variables, tmp_path, *inventory)
     assert held(lab) == ["false"] * PROCESSES
     assert lab.sql(f"SELECT count(*) FROM {VNEXT} WHERE name = 'canary of the example'") == [(0,)]
     assert list(tmp_path.glob("reports/staging/*/incident.html"))
+    assert list(tmp_path.glob("archives/*/outcome.json"))
+    assert lab.sql(TEST_TEAMS) == [(2,)]
     figures(examples_on_the_lab=len(filled(chosen, names)), took=ended.took)
 
 

@@ -24,7 +24,7 @@ from tests.support.play import ROOT, call, environ
 VARIABLE = re.compile(r"(?<![\w.])dualwrite_\w+")
 VERSION = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
 # What a run itself sets for the inventory and the scenario's tasks.
-SET_BY_A_RUN = {"dualwrite_scenario", "dualwrite_role", "dualwrite_entry"}
+SET_BY_A_RUN = {"dualwrite_scenario", "dualwrite_role", "dualwrite_entry", "dualwrite_record_required"}
 
 
 def text_of(*folders: str, endings: tuple[str, ...]) -> dict[str, str]:
