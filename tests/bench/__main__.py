@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import socket
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from tests.lab import cluster, docker, host
 from tests.lab.docker import images
 from tests.support.play import ROOT
 
+from . import cleanup
 from .arms import rounds
 from .compose import Services
 from .kubernetes import Deployments
@@ -21,6 +23,14 @@ from .page import page, table
 from .systemd import INSIDE, Fleet
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+CLEANUP_PAGE = ROOT / "docs" / "benchmarks_cleanup.md"
+
+
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 def machine() -> str:
@@ -89,7 +99,12 @@ def on_a_cluster(numbers: list[int], times: int) -> dict[str, dict[str, list[flo
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    for name, default in (("--hosts", [1, 10]), ("--compose", [1, 10]), ("--deployments", [1, 10, 50])):
+    for name, default in (
+        ("--hosts", [1, 10]),
+        ("--compose", [1, 10]),
+        ("--deployments", [1, 10, 50]),
+        ("--cleanup", [10_000, 1_000_000]),
+    ):
         parser.add_argument(
             name, type=int, nargs="*", default=default, metavar="N", help="how many; none leaves it out"
         )
@@ -103,9 +118,16 @@ def main() -> int:
     found = on_hosts(options.hosts, options.rounds) if options.hosts else {}
     found |= on_an_engine(options.compose, options.rounds) if options.compose else {}
     found |= on_a_cluster(options.deployments, options.rounds) if options.deployments else {}
-    print(table(found))
-    if options.write:
+    if found:
+        print(table(found))
+    if found and options.write:
         PAGE.write_text(page(found, machine()), encoding="utf-8")
+    if options.cleanup:
+        removed = cleanup.measured(options.cleanup, options.rounds, free_port())
+        print(cleanup.table(removed))
+        said = f"{cleanup.HEAD}\n{cleanup.table(removed)}\n\n{options.rounds} rounds. {machine()}\n"
+        if options.write:
+            CLEANUP_PAGE.write_text(said, encoding="utf-8")
     return 0
 
 

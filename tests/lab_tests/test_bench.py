@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import cleanup
+from tests.bench.__main__ import free_port
 from tests.bench.arms import ARMS, rounds
 from tests.bench.page import page, ratio, table
 from tests.bench.systemd import INSIDE, Fleet
@@ -42,3 +44,13 @@ def test_every_arm_switches_the_flag_off(tmp_path):
         host.down()
     assert set(found) == set(ARMS)
     assert all(len(seconds) == 1 and seconds[0] > 0 for seconds in found.values())
+
+
+def test_every_arm_of_the_cleanup_removes_the_same_rows():
+    found = cleanup.measured([300], 1, free_port())
+    assert set(found[300]) == {"runbook", "without archive", "with archive"}
+    assert all(arm.seconds[0] > 0 for arm in found[300].values())
+    assert 10 < found[300]["with archive"].memory < 150
+    row = cleanup.table(found).splitlines()[-1]
+    assert row.startswith("| 300 | ")
+    assert row.endswith(" MiB |")
