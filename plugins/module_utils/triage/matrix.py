@@ -19,12 +19,15 @@ PLAYBOOKS: Mapping[str, str] = {
     "disable_dual_write": "rollback_dual_write",
     "disable_strict_mode": "disable_strict_mode",
     "block_legacy_writes": "block_legacy_writes",
+    "cleanup_test_data": "cleanup_test_data",
     "enable_dual_write": "enable_dual_write",
     "enable_strict_mode": "enable_strict_mode",
     "unblock_legacy_writes": "unblock_legacy_writes",
 }
 #: the scenarios that only take risk away and can be undone: what triage may run by itself
 SAFE = ("disable_strict_mode", "disable_dual_write", "block_legacy_writes")
+#: what the names of the scenarios begin with that raise the risk again
+WAY_BACK = ("enable_", "unblock_")
 #: a scenario -> those that say nothing more once it is done (legacy writes are blocked with dual-write off)
 COVERS: Mapping[str, tuple[str, ...]] = {
     "disable_dual_write": ("disable_strict_mode",),
@@ -105,7 +108,7 @@ MATRIX: tuple[Row, ...] = (
         "Test data is left",
         "low",
         "It harms nobody at once",
-        (Move(person="Clean up the test data (scenario 3)"),),
+        (Move("cleanup_test_data"),),
     ),
 )
 

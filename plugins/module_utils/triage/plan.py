@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .matrix import COVERS, SAFE, URGENCIES, Move, Row
+from .matrix import COVERS, SAFE, URGENCIES, WAY_BACK, Move, Row
 
 
 @dataclass
@@ -69,7 +69,7 @@ def _moves(rows: Sequence[Row]) -> Iterator[tuple[Row, Move, bool]]:
 
 
 def _is_way_back(step: Step) -> bool:
-    return bool(step.scenario) and step.scenario not in SAFE
+    return step.scenario.startswith(WAY_BACK)
 
 
 def _add(step: Step, symptoms: Sequence[str], reasons: Sequence[str]) -> None:

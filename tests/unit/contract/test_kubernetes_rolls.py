@@ -40,7 +40,7 @@ TAKEN_PORT = {"ports": [{"containerPort": 80, "hostPort": 18080}]}
 FAULTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "never ready": (
         NEVER_READY,
-        ("0 of 1 new pods are ready after 4 s: web-", " on contract-", "events: Unhealthy: Readiness probe failed"),
+        ("0 of 1 new pods are ready after 4 s: web-", " on contract-", "events: ", "Unhealthy: Readiness probe failed"),
     ),
     "quota": ({}, ("0 of 1 new pods are there after 4 s", "exceeded quota: full")),
     "no node": (TAKEN_PORT, ("is not scheduled: 0/1 nodes are available", "free ports")),
