@@ -59,6 +59,10 @@ class Store(ABC):
     def stat(self, name: str) -> Stat | None:
         """Return what is known of one object, None when there is none."""
 
+    def checksum(self, name: str) -> str:
+        """Return a checksum that the store itself keeps of an object, as ``<kind>:<value>``; empty without any."""
+        return ""
+
     def read(self, name: str) -> bytes:
         """Return the object's bytes; raises NotFound when there is none."""
         with self.open(name) as stream:
