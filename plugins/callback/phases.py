@@ -46,6 +46,8 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.run_recor
 
 OURS = "dualwrite.rollback."
 PHASES = {
+    "backup_info": "backups",
+    "backup_restore": "restore",
     "flag": "flag",
     "flag_info": "read",
     "health_probe": "verify",
@@ -188,6 +190,8 @@ class CallbackModule(Default):
     def v2_runner_retry(self, result):
         if self._all():
             super().v2_runner_retry(result)
+        elif _ours(_task(result)) and _data(result).get("phase") == "progress":
+            self._tell(result, _data(result))
 
     def v2_playbook_on_include(self, included_file):
         if self._all():

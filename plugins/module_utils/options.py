@@ -219,6 +219,44 @@ BASELINE: Spec = {
     }
 }
 
+STORE: Spec = {
+    "argument_spec": {
+        "store": {
+            "type": "dict",
+            "options": {
+                "folder": {"type": "path"},
+                "bucket": {"type": "str"},
+                "prefix": {"type": "str", "default": ""},
+                "endpoint_url": {"type": "str"},
+                "region": {"type": "str"},
+                "profile": {"type": "str"},
+                "access_key": {"type": "str", "no_log": False},
+                "secret_key": {"type": "str", "no_log": True},
+                "session_token": {"type": "str", "no_log": True},
+                "ca_cert": {"type": "path"},
+                "encryption": {"type": "str", "choices": ["AES256", "aws:kms"]},
+                "kms_key_id": {"type": "str", "no_log": False},
+            },
+            "mutually_exclusive": [["folder", "bucket"], ["profile", "access_key"]],
+            "required_one_of": [["folder", "bucket"]],
+            "required_together": [["access_key", "secret_key"]],
+        },
+    }
+}
+
+BACKUPS: Spec = {
+    "argument_spec": {
+        "backup": {"type": "str"},
+        "before": {"type": "str"},
+        "pattern": {"type": "str"},
+        "time_zone": {"type": "str", "default": "UTC"},
+        "skip_damaged": {"type": "bool", "default": False},
+        "bin_dir": {"type": "path"},
+        "work_dir": {"type": "path"},
+        "on_old_client": {"type": "str", "choices": ["fail", "warn"], "default": "fail"},
+    }
+}
+
 _PROBE: Spec = {
     "name": {"type": "str", "required": True},
     "kind": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.lab.host import SystemdHost, up_with_app
 from tests.lab.host.app import ENV_FILE, WEB, WORKER
 from tests.lab.host.host import STAGING
 from tests.lab.lab import Lab
+from tests.lab.objects import Objects
 from tests.lab.waiting import wait_until
 from tests.support.measure import FLAG, LEGACY, MAP, PROCESSES, VNEXT, await_dual_writes, figures, held
 from tests.support.play import ROOT, Ended, call, environ
@@ -33,6 +35,7 @@ ON_THE_LAB = {
     "sql_undo_cleanup": [0],
     "triage": [0, 1, 2],
 }
+OF_A_DATABASE = {"backup_info": [0, 1], "backup_restore": [0, 1, 2, 3]}
 ON_A_HOST = {"run_lock": [0, 2], "flag": [1], "flag_info": [0, 1], "workload": [0, 1]}
 ON_A_CLUSTER = {"run_lock": [1]}  # by tests/integration, which has one
 TEST_TEAMS = (
@@ -101,9 +104,10 @@ def run(tasks: list[dict[str, Any]], variables: dict[str, Any], folder: Path, *m
 
 def test_every_example_of_every_module_has_its_place() -> None:
     modules = sorted(path.stem for path in MODULES.glob("[a-z]*.py"))
-    assert sorted(ON_THE_LAB.keys() | ON_A_HOST.keys()) == modules
+    places = (ON_THE_LAB, OF_A_DATABASE, ON_A_HOST, ON_A_CLUSTER)
+    assert sorted(set().union(*places)) == modules
     for module in modules:
-        placed = sorted(number for every in (ON_THE_LAB, ON_A_HOST, ON_A_CLUSTER) for number in every.get(module, []))
+        placed = sorted(sum((place.get(module, []) for place in places), []))
         assert placed == list(range(len(examples(module)))), module
 
 
@@ -196,6 +200,41 @@ def test_the_examples_hold_on_the_lab(lab: Lab, tmp_path: Path) -> None:
     assert list(tmp_path.glob("archives/*/outcome.json"))
     assert lab.sql(TEST_TEAMS) == [(2,)]
     figures(examples_on_the_lab=len(filled(chosen, names)), took=ended.took)
+    _restore_as_the_examples_tell(lab, tmp_path, inventory)
+
+
+def _restore_as_the_examples_tell(lab: Lab, folder: Path, inventory: list[str]) -> None:
+    """Restore the lab's database from a folder by the examples, and look into a bucket."""
+    database, backups = lab.state["database"], folder / "backups"
+    backups.mkdir()
+    name = "shop_20260101_0000.dump"
+    env = {"PATH": f"{database['bin_dir']}:{environ()['PATH']}", "PGPORT": str(database["port"])}
+    argv = ["pg_dump", "-h", database["host"], "-U", database["user"], "-Fc", "-f", str(backups / name)]
+    access = {"PGPASSFILE": database["pgpass_file"]}
+    subprocess.run([*argv, database["dbname"]], env={**env, **access}, check=True)
+    objects = Objects(folder)
+    try:
+        store = objects.start().store()
+        objects.client().upload_file(str(backups / name), store["bucket"], f"staging/{name}")
+        keys = f"aws_access_key_id = {store['access_key']}\naws_secret_access_key = {store['secret_key']}\n"
+        (folder / "aws").write_text(f"[backup-reader]\n{keys}")
+        names = {
+            "/backup/shop": str(backups),
+            r"2026-01-25T18:00:00(Z|\+01:00)": "2999-01-01T00:00:00Z",
+            r"db\.shop\.example": database["host"],
+            "login_user: shop": f"login_user: {database['user']}",
+            "login_db: shop": f"login_db: {database['dbname']}",
+            "/etc/shop/pgpass": database["pgpass_file"],
+            "shop-backups": store["bucket"],
+        }
+        aws = {"AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws"), "AWS_ENDPOINT_URL": store["endpoint_url"]}
+        run(filled(OF_A_DATABASE, names), {}, folder, *inventory, **env, **aws)
+    finally:
+        objects.stop()
+    # exchanged and exchanged back: what is put aside is the restored one
+    kept = lab.sql("SELECT datname FROM pg_database WHERE datname LIKE '%replaced%'")
+    assert len(kept) == 1
+    assert lab.request("GET", "/health/")[1]["status"] == "healthy"
 
 
 # --- on a host ------------------------------------------------------------------------------------------------------

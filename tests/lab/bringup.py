@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from . import parts, processes
-from .postgres import DATABASE, USER, Postgres, write_secret
+from .postgres import DATABASE, USER, Postgres, binaries, write_secret
 from .waiting import LabError, wait_until
 from .workloads import MATCH, Paths, write_env_file, write_scripts
 
@@ -78,7 +78,7 @@ def _describe(name: str, paths: Paths, postgres: Postgres, url: str, prometheus_
     """Return what state.json says about a running lab."""
     pgpass = paths.dir / "secrets" / "pgpass"
     secret = postgres.password_file.read_text().strip()
-    write_secret(pgpass, f"*:{postgres.port}:{DATABASE}:{USER}:{secret}\n")
+    write_secret(pgpass, f"*:{postgres.port}:*:{USER}:{secret}\n")
     workloads = {
         workload: {
             "pidfile": str(paths.pidfile(workload)),
@@ -105,6 +105,7 @@ def _describe(name: str, paths: Paths, postgres: Postgres, url: str, prometheus_
             "password_file": str(postgres.password_file),
             "pgpass_file": str(pgpass),
             "socket_dir": str(postgres.socket_dir),
+            "bin_dir": str(binaries()),
         },
         **workloads,
         "token_file": str(paths.token_file),

@@ -166,7 +166,9 @@ class Postgres:
         with contextlib.closing(link), link.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [USER])
             if not cursor.fetchone():
-                cursor.execute(f"CREATE ROLE {USER} LOGIN PASSWORD %s", [self.password_file.read_text().strip()])
+                cursor.execute(
+                    f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD %s", [self.password_file.read_text().strip()]
+                )
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
             if not cursor.fetchone():
                 cursor.execute(f"CREATE DATABASE {DATABASE} OWNER {USER}")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,6 +69,32 @@ def connect(
         return psycopg2.connect(**limits, **(more or {}), **keywords(given))
     except psycopg2.Error as error:
         raise Unreachable(f"no connection: {words(error, given)}", where=place(given)) from error
+
+
+#: keyword of libpq -> environment variable of its programs
+VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "service": "PGSERVICE",
+    "passfile": "PGPASSFILE",
+}
+
+
+def environment(given: Mapping[str, Any], *, name: str) -> dict[str, str]:
+    """Return the environment with which psql, pg_dump and pg_restore go the same way; no argument holds a secret.
+
+    ``LC_ALL`` is C, so that what the programs say can be read.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "LC_", "LANG"))}
+    found = {VARIABLES[key]: str(value) for key, value in keywords(given).items()}
+    # where one is not given, the variables of the host that libpq reads count for its programs as well
+    own = {key: value for key, value in os.environ.items() if key in VARIABLES.values() and key not in found}
+    return {**kept, **own, **found, "PGAPPNAME": name, "PGCONNECT_TIMEOUT": "10", "LC_ALL": "C"}
 
 
 def words(error: Exception, given: Mapping[str, Any]) -> str:

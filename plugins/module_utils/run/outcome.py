@@ -107,9 +107,11 @@ def _of_host(host: str, entries: Sequence[Entry], needed: Sequence[str]) -> Host
         reached = f"its last recorded phase is '{list(phases)[-1]}'" if phases else "nothing was recorded for it"
         said = f"not proved: {reached}, '{missing[0]}' is missing; it became unreachable or dropped out"
         return HostOutcome(host, NO_ANSWER, said, phases)
-    changed = any(seen.get("changed") for name, seen in phases.items() if name in (FLAG, *_acting(phases, needed)))
+    acting = _acting(phases, needed)
+    changed = any(seen.get("changed") for name, seen in phases.items() if name in (FLAG, *acting))
     outcome = DONE if changed else UNCHANGED
-    told = [phases[name].get("summary") for name in (FLAG, *ACTED) if name in phases]
+    # what a scenario that leaves the flags alone did last tells how the host is now
+    told = [phases[name].get("summary") for name in (FLAG, *ACTED, *reversed(acting)) if name in phases]
     return HostOutcome(host, outcome, str(next(filter(None, told), None) or WORDS[outcome]), phases)
 
 

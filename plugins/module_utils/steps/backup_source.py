@@ -1,0 +1,164 @@
+# Copyright: the dualwrite.rollback contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The backups of a store, and one of them read to its end before anybody relies on it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..backups import archives, fetch, formats
+from ..backups.choose import Backup, backups, choose
+from ..backups.names import Pattern, safe
+from ..backups.plain import Facts, PlainDump
+from ..core.deadline import Deadline
+from ..core.errors import DeadlinePassed, RollbackError
+from ..core.libpq import environment
+from ..postgres import clients as programs
+from ..postgres.clients import Clients
+from ..stores.base import Store
+from ..stores.registry import open_store
+
+NAME = "dualwrite.rollback"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The backups of a store: those that a restore tries in this order, and all others with the reason."""
+
+    store: Store
+    candidates: Sequence[Backup]
+    others: Sequence[Backup]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A backup that was read: where it lies on this host (an archive), its true format, checksum and contents."""
+
+    backup: Backup
+    facts: Facts
+    checksum: str
+    path: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {**self.backup.as_dict(), "checksum": self.checksum, "contents": self.facts.as_dict()}
+
+
+def offered(params: Mapping[str, Any]) -> Choice:
+    """Return the backups that the options store, pattern, time_zone, backup and before point at.
+
+    Raises InvalidInput, NotFound (none fits), and what the store raises.
+    """
+    if params.get("backup"):
+        safe(str(params["backup"]))
+    pattern = Pattern(str(params["pattern"]), str(params.get("time_zone") or "UTC")) if params.get("pattern") else None
+    store = open_store(params.get("store"))
+    known = backups(store.list(), pattern)
+    candidates, others = choose(known, str(params.get("backup") or ""), str(params.get("before") or ""), store.place)
+    return Choice(store, candidates, others)
+
+
+def find_clients(params: Mapping[str, Any], server: int, deadline: Deadline) -> tuple[Clients, str]:
+    """Return PostgreSQL's programs that may read backups, and a warning where the operator accepts old ones."""
+    found = programs.find(params.get("bin_dir"), server, deadline, environment(params, name=NAME))
+    return found, programs.require_safe(found, str(params.get("on_old_client") or "fail"))
+
+
+def examine(
+    choice: Choice,
+    params: Mapping[str, Any],
+    clients: Clients,
+    folder: str,
+    deadline: Deadline,
+    *,
+    whole: bool = True,
+    seen: Callable[[int], None] | None = None,
+) -> Examined:
+    """Return the first candidate that holds what a backup has to hold; ``whole`` reads every byte of it.
+
+    With the option skip_damaged the next older one is tried; else raises VerificationFailed of the first. What has to
+    be fetched for pg_restore lies in ``folder`` afterwards.
+    """
+    problem: RollbackError | None = None
+    for backup in choice.candidates:
+        try:
+            return _examined(choice.store, backup, params, clients, folder, deadline, whole, seen or _unseen)
+        except RollbackError as error:
+            problem = problem or error
+            if error.kind != "verification_failed" or not params.get("skip_damaged"):
+                raise
+    raise problem or RollbackError("there is no backup", where=choice.store.place)
+
+
+def pieces(
+    store: Store, backup: Backup, seen: Callable[[int], None], deadline: Deadline
+) -> tuple[PlainDump, Iterator[bytes]]:
+    """Return a plain dump and what of it goes to psql; at its end checksum and trailer are verified."""
+    dump = PlainDump(backup.name)
+    checksum = fetch.Checksum(fetch.expected_checksum(store, backup))
+    chunks = _timed(fetch.chunks(store, backup.name, checksum, seen), deadline)
+    return dump, dump.passed(formats.decompressed(chunks, backup.format.compression, backup.name))
+
+
+def as_dump(name: str, sql: Iterable[bytes]) -> Iterator[bytes]:
+    """Walk through what of an archive, which pg_restore has turned into SQL, goes to psql."""
+    return PlainDump(name).passed(sql)
+
+
+def _examined(
+    store: Store,
+    backup: Backup,
+    params: Mapping[str, Any],
+    clients: Clients,
+    folder: str,
+    deadline: Deadline,
+    whole: bool,
+    seen: Callable[[int], None],
+) -> Examined:
+    if backup.format.kind != formats.DIRECTORY:
+        with store.open(backup.name) as stream:
+            head = stream.read(formats.HEAD)
+        backup = replace(backup, format=formats.by_content(head, backup.name))
+    checksum = fetch.Checksum(fetch.expected_checksum(store, backup))
+    if backup.format.kind == formats.PLAIN:
+        dump = PlainDump(backup.name)
+        chunks = _timed(fetch.chunks(store, backup.name, checksum, seen), deadline)
+        content = formats.decompressed(chunks, backup.format.compression, backup.name)
+        if not whole:
+            # the first lines tell which versions wrote it; the rest is verified while it is loaded
+            for dummy in dump.passed(itertools.islice(content, 1)):
+                break
+            return Examined(backup, dump.facts, checksum.expected)
+        for dummy in dump.passed(content):
+            pass
+        programs.require_new_enough(clients, dump.facts.client, backup.name)
+        return Examined(backup, dump.facts, checksum.verify(backup.name))
+    path = fetch.local_path(store, backup)
+    if not path:
+        path = fetch.fetch(store, backup, folder, checksum, seen)
+    elif backup.format.kind != formats.DIRECTORY and (whole or checksum.expected):
+        for dummy in _timed(fetch.chunks(store, backup.name, checksum, seen), deadline):
+            pass
+    environ = environment(params, name=NAME)
+    program = clients.program("pg_restore")
+    facts = archives.contents(path, program, deadline, environ, backup.name)
+    programs.require_new_enough(clients, facts.client, backup.name)
+    if whole:
+        archives.read_through(path, program, deadline, environ, backup.name)
+    known = checksum.verify(backup.name) if backup.format.kind != formats.DIRECTORY else ""
+    return Examined(backup, facts, known, path)
+
+
+def _timed(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
+    for chunk in chunks:
+        if deadline.passed():
+            raise DeadlinePassed(f"the backup was still being read after {deadline.seconds:.0f} s")
+        yield chunk
+
+
+def _unseen(number: int) -> None:
+    """Count nothing."""
