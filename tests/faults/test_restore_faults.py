@@ -1,0 +1,101 @@
+"""Restores whose controller is killed while the application is stopped: the same command goes on from there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.conftest import BRISK, Bench
+from tests.faults.expect import lock_of, sentence
+from tests.lab.lab import Lab
+from tests.lab.postgres import DATABASE, USER, binaries
+from tests.lab.waiting import wait_until
+from tests.support.controller import Controller
+from tests.support.measure import FLAG, MAP
+from tests.support.play import Ended, call, environ
+
+
+def databases(lab: Lab) -> list[str]:
+    """Return the lab's databases of any name."""
+    return [name for (name,) in lab.sql("SELECT datname FROM pg_database WHERE datname LIKE 'deltacrown%' ORDER BY 1")]
+
+
+def stopped(lab: Lab) -> bool:
+    """Whether nothing of the application runs."""
+    return not any(lab.status()[name]["up"] for name in ("web", "worker"))
+
+
+@pytest.fixture
+def backup(bench: Bench, tmp_path: Path) -> Iterator[Path]:
+    """A backup of the lab with dual-write off, after which mappings were lost; what was put aside goes at the end."""
+    lab = bench.lab
+    bench.disturbed = True
+    lab.set_env(**{FLAG: "false"})
+    for workload in ("web", "worker"):
+        lab.stop(workload)
+        lab.start(workload)
+    path = tmp_path / "backups" / "deltacrown_lab_20260101_0000.dump"
+    path.parent.mkdir()
+    argv = [str(binaries() / "pg_dump"), "-h", str(lab.postgres.socket_dir), "-p", str(lab.postgres.port), "-U", USER]
+    secret = {**os.environ, "PGPASSWORD": lab.postgres.password_file.read_text().strip()}
+    subprocess.run([*argv, "-Fc", "-f", str(path), DATABASE], env=secret, check=True)
+    lab.sql(f"DELETE FROM {MAP}")
+    yield path
+    for name in databases(lab):
+        if name != DATABASE:
+            with contextlib.closing(lab.postgres.connect(admin=True, database="postgres")) as link:
+                link.cursor().execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def command(lab: Lab, backup: Path) -> list[str]:
+    """The restore as an operator calls it."""
+    variables: dict[str, Any] = {**BRISK, "dualwrite_backup_store": {"folder": str(backup.parent)}}
+    return ["ansible-playbook", "restore_backup.yml", "-i", "lab", "-e", json.dumps(variables)]
+
+
+MOMENTS: dict[str, Callable[[Lab], bool]] = {
+    "stopped": stopped,
+    "exchanged": lambda lab: any("_replaced_" in name for name in databases(lab)),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_while_the_application_is_stopped_the_same_command_goes_on(
+    lab: Lab, command: list[str], reports: Path, tmp_path: Path, moment: str
+) -> None:
+    env = environ(reports, DUALWRITE_LAB=str(lab.dir))
+    controller = Controller(command, env, reports, tmp_path / "output")
+    try:
+        wait_until(lambda: MOMENTS[moment](lab), moment, 150)
+    finally:
+        controller.kill_all()
+    ended: Ended = call(command, reports, env)
+    assert ended.rc == 0, ended.text
+    assert ended.closed()["hosts"]["lab"] in ("done", "unchanged")
+    assert not stopped(lab)
+    assert lab.request("GET", "/health/")[1]["status"] == "healthy"
+    assert lab.sql(f"SELECT count(*) > 0 FROM {MAP}") == [(True,)]
+    assert len([name for name in databases(lab) if "_replaced_" in name]) == 1
+    assert len(databases(lab)) == 2
+    assert not lock_of(lab).exists()
+
+
+def test_a_damaged_backup_ends_the_run_and_the_application_never_stops(
+    lab: Lab, backup: Path, command: list[str], reports: Path
+) -> None:
+    backup.write_bytes(backup.read_bytes()[:-500])
+    before = sorted(one["pid"] for one in lab.instances())
+    ended = call(command, reports, environ(reports, DUALWRITE_LAB=str(lab.dir)))
+    sentence(ended, "the archive can't be read")
+    assert "the archive can't be read" in ended.closed()["failed_hosts"]["lab"]
+    assert sorted(one["pid"] for one in lab.instances()) == before
+    assert databases(lab) == [DATABASE]
+    assert not lock_of(lab).exists()
