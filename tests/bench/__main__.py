@@ -1,4 +1,4 @@
-"""python -m tests.bench: time the ways to switch a flag off and write docs/benchmarks.md."""
+"""python -m tests.bench: time the ways to switch a flag off, and to restore, and write docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.lab import cluster, docker, host
 from tests.lab.docker import images
 from tests.support.play import ROOT
 
-from . import cleanup
+from . import cleanup, restore
 from .arms import rounds
 from .compose import Services
 from .kubernetes import Deployments
@@ -24,6 +24,7 @@ from .systemd import INSIDE, Fleet
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 CLEANUP_PAGE = ROOT / "docs" / "benchmarks_cleanup.md"
+RESTORE_PAGE = ROOT / "docs" / "benchmarks_restore.md"
 
 
 def free_port() -> int:
@@ -108,6 +109,7 @@ def main() -> int:
         parser.add_argument(
             name, type=int, nargs="*", default=default, metavar="N", help="how many; none leaves it out"
         )
+    parser.add_argument("--restore", type=int, nargs="*", default=[100, 1000], metavar="MB", help="sizes of databases")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
     components = ((options.hosts, host), (options.compose, docker), (options.deployments, cluster))
@@ -128,6 +130,12 @@ def main() -> int:
         said = f"{cleanup.HEAD}\n{cleanup.table(removed)}\n\n{options.rounds} rounds. {machine()}\n"
         if options.write:
             CLEANUP_PAGE.write_text(said, encoding="utf-8")
+    if options.restore:
+        restored = {size: restore.measured(size, min(options.rounds, 3)) for size in options.restore}
+        print(restore.table(restored))
+        said = f"{restore.HEAD}\n{restore.table(restored)}\n\n{min(options.rounds, 3)} rounds. {machine()}\n"
+        if options.write:
+            RESTORE_PAGE.write_text(said, encoding="utf-8")
     return 0
 
 
