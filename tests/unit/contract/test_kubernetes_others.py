@@ -115,13 +115,9 @@ def test_an_api_that_stays_away_is_told_and_the_same_command_ends_the_roll_later
     deploy(bench, "web", ON, container={"lifecycle": {"preStop": {"exec": {"command": ["sleep", "2"]}}}})
 
     def away() -> None:
-        # not when the template has the value: between that and the roll the API is asked for other things
-        until(
-            lambda: (
-                bench.call_api("GET", f"{bench.apps}/deployments/web")["status"].get("updatedReplicas") == 1
-                and template(bench, "web")["spec"]["containers"][0]["env"] == [OFF]
-            )
-        )
+        # not at once when the template has the value: between that and the roll the API is asked for other things
+        until(lambda: template(bench, "web")["spec"]["containers"][0]["env"] == [OFF])
+        until(lambda: [pod for pod in bench.pods("web") if "deletionTimestamp" in pod["metadata"]])
         bench.cluster.pause_api(refuse=True)
 
     other = threading.Thread(target=away)
