@@ -36,13 +36,15 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Objects]:
 
 
 @pytest.fixture
-def run(lab: Lab, objects: Objects, reports: Path) -> Run:
-    """Run a playbook of the collection as an operator does, with the backups on S3."""
+def run(lab: Lab, objects: Objects, reports: Path, tmp_path: Path) -> Run:
+    """Run a playbook of the collection as an operator does, with the backups on S3; their keys stand in a file."""
+    store = tmp_path / "store.json"
+    store.write_text(json.dumps({"dualwrite_backup_store": objects.store(PREFIX)}))
 
     def playbook(name: str, *more: str, **variables: Any) -> Ended:
         brisk = {"dualwrite_hold": 1, "dualwrite_watch": 2, "dualwrite_verify_timeout": 20}
-        given = {**brisk, "dualwrite_backup_store": objects.store(PREFIX), "dualwrite_timeout": 40, **variables}
-        argv = ["ansible-playbook", f"{name}.yml", "-i", "lab", "-e", json.dumps(given), *more]
+        given = {**brisk, "dualwrite_timeout": 40, **variables}
+        argv = ["ansible-playbook", f"{name}.yml", "-i", "lab", "-e", f"@{store}", "-e", json.dumps(given), *more]
         return call(argv, reports, environ(reports, DUALWRITE_LAB=str(lab.dir)))
 
     return playbook
