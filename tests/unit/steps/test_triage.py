@@ -67,6 +67,13 @@ def test_a_server_that_is_down_is_not_known_and_never_absent() -> None:
     assert any("no answer: 'rate' (http://127.0.0.1:9" in line for line in found["lines"])
 
 
+def test_a_log_that_shows_no_life_is_not_known_either(log: Path) -> None:
+    probe = {**failing(log)["probes"][0], "alive_pattern": "heartbeat"}
+    found = triage(params(symptoms=[{"symptom": "dual_write_failing", "probes": [probe]}]))
+    assert (found["present"], found["unknown"]) == ([], ["dual_write_failing"])
+    assert any("unknown: 'none fails'" in line for line in found["lines"])
+
+
 def test_one_probe_that_fails_is_enough_although_another_can_not_be_answered(log: Path) -> None:
     write(log, "dual_write_failed")
     both = {**failing(log), "probes": [*failing(log)["probes"], *silent_server()["probes"]]}
