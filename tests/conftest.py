@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-CONTRACT = "tests/unit/contract/"
+CONTRACT, INTEGRATION = "tests/unit/contract/", "tests/integration/"
 #: what the names of the contract's tests hold, and what these share as long as a process lives
 COMPONENTS = ("compose", "kubernetes", "systemd")
+#: the integration tests of these names share hosts, engine and cluster; the others have a lab each
+SHARED = (*COMPONENTS, "mixed")
 
 
 def together(nodeid: str) -> str:
@@ -18,6 +20,8 @@ def together(nodeid: str) -> str:
         for name in COMPONENTS:
             if name in file or f"[{name}" in test:
                 return CONTRACT + name
+    if file.startswith(INTEGRATION) and any(name in file for name in SHARED):
+        return INTEGRATION + "components"
     return file
 
 

@@ -11,7 +11,7 @@ from .tree import copied_tree, offline_pip
 
 CLUSTER_BUILD = [sys.executable, "-m", "tests.lab.cluster", "build"]
 TOUCHING_ANSIBLE = ["tests/unit/callback", "tests/unit/structure"]
-# Most unit tests wait most of the time. The tests of a file, or of a component of the lab, stay in one process.
+# Most tests wait most of the time. The tests of a file, or of a component of the lab, stay in one process.
 TWO_AT_A_TIME = ["-n", "2", "--dist", "loadfile"]
 # What the Python that runs pytest makes a difference for.
 EVERY_UNIT = ["tests/unit", "-m", "not component", *TWO_AT_A_TIME]
@@ -50,13 +50,13 @@ def integration(tier: Tier) -> None:
     """Real applications, real databases, real playbooks; and what the pages and examples tell to do."""
     system_packages(tier)
     cluster_programs(tier)
-    tier.pytest("pytest", ["tests/integration", "tests/docs"])
+    tier.pytest("pytest", ["tests/integration", "tests/docs", *TWO_AT_A_TIME])
 
 
 def faults(tier: Tier) -> None:
     """Bad input, kills at each phase, locks, failing restarts: one sentence, a non-zero end, nothing lost."""
     system_packages(tier)
-    tier.pytest("pytest", ["tests/faults"])
+    tier.pytest("pytest", ["tests/faults", *TWO_AT_A_TIME])
 
 
 def compat(tier: Tier) -> None:

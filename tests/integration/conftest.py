@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,11 +21,24 @@ from tests.support import clusters, projects, units
 from tests.support.measure import FIGURES, FLAG, await_dual_writes
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, Any]:
+    """Hand what a test measured to its report, which reaches the process that tells the end."""
+    report = yield
+    report.user_properties += [("figure", line) for line in FIGURES]
+    FIGURES.clear()
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what was measured."""
-    if FIGURES:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    told = [line for report in reports for key, line in getattr(report, "user_properties", []) if key == "figure"]
+    if told:
         terminalreporter.section("figures")
-        terminalreporter.write_line("\n".join(FIGURES))
+        terminalreporter.write_line("\n".join(told))
 
 
 @pytest.fixture(scope="module")
