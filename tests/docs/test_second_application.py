@@ -194,7 +194,7 @@ def test_dual_write_comes_off(shop: Shop) -> None:
     assert ended.rc == 0, ended.text
     assert shop.held() == {"off"}
     assert "ORDERS_V2_MIRROR_REQUIRED='off'" in shop.env_file.read_text()
-    asked = {probe["name"]: probe["answer"] for probe in ended.phase("verify")["probes"]}
+    asked = {one["probe"]: one["answer"] for one in ended.phase("verify")["evidence"]}
     assert asked["the relay mirrors nothing"] == "pass"
     assert asked["the order is not in the old tables"] == "pass"
     assert set(asked.values()) == {"pass"}

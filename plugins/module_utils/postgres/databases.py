@@ -140,7 +140,10 @@ class Databases:
         return {str(name): self.mark(str(name)) for (name,) in rows}
 
     def make_like(self, name: str, model: Database) -> None:
-        """Make an empty database that is encoded, sorted and stored as ``model``."""
+        """Make an empty database that is owned, encoded, sorted and stored as ``model``.
+
+        The owner is its own from the beginning: from PostgreSQL 15 on nobody else may make or own a table in schema public.
+        """
         from psycopg2 import sql
 
         version = int(self.link.server_version) // 10000
@@ -155,7 +158,9 @@ class Databases:
         said = sql.SQL(" ").join(
             sql.SQL("{} {}").format(sql.SQL(option), sql.Literal(value)) for option, value in options.items()
         )
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}").format(sql.Identifier(name), said)
+        statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 {}").format(
+            *map(sql.Identifier, (name, model.owner)), said
+        )
         if self.look("template0").tablespace != model.tablespace:  # who names the default one needs a right to it
             statement += sql.SQL(" TABLESPACE {}").format(sql.Identifier(model.tablespace))
         self.ask(statement)
