@@ -31,6 +31,16 @@ system-packages: ## Install the Debian packages that the lab and the tests use (
 demo: $(STAMP) ## Lab up, traffic on, the real rollback, its report, lab down
 	scripts/demo
 
+.PHONY: lab lab-down
+lab: $(STAMP) ## The lab up under traffic, to play with (-i lab), until `make lab-down`
+	@python -m tests.lab up --traffic 20
+lab-down: $(STAMP) ## The lab down
+	@python -m tests.lab down
+
+.PHONY: docs
+docs: $(STAMP) ## The documentation site, into .cache/site/html
+	@python -m tests.docs.site
+
 TIERS := lint sanity docs-lint build units lab-tests integration faults molecule compat
 .PHONY: $(TIERS)
 lint: $(STAMP) ## ruff, yamllint, ansible-lint (production), mypy
