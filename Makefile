@@ -39,7 +39,7 @@ lab-down: $(STAMP) ## The lab down
 
 .PHONY: docs
 docs: $(STAMP) ## The documentation site, into .cache/site/html
-	@python -m tests.docs.site
+	@python -m tests.site
 
 TIERS := lint sanity docs-lint build units lab-tests integration faults molecule compat
 .PHONY: $(TIERS)

@@ -74,7 +74,7 @@ def sanity(tier: Tier) -> None:
 
 
 def docs_lint(tier: Tier) -> None:
-    """Every reference and example in the documentation; every changelog fragment."""
+    """Every reference and example in the documentation; every changelog fragment; the site."""
     with copied_tree() as tree:
         env = {"ANSIBLE_COLLECTIONS_PATH": str(tree.parents[2]), "PYTHONPATH": str(tree.parents[2])}
         check = [
@@ -85,6 +85,7 @@ def docs_lint(tier: Tier) -> None:
         ]
         tier.run("antsibull-docs", ["antsibull-docs", *check, str(tree)], env=env)
         tier.run("antsibull-changelog", ["antsibull-changelog", "lint"], cwd=tree)
+    tier.pytest("site", ["tests/site"])
 
 
 def build(tier: Tier) -> None:
