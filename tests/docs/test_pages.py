@@ -94,7 +94,7 @@ def test_yaml_is_accepted(block: Block) -> None:
     for workload in sum(all_of(content, "dualwrite_workloads"), []):
         names.append(make_platform(workload).name)
     # Nothing is asked here: the options alone are looked at.
-    context = Context(since=datetime.now(UTC), workloads=names, read_instances=lambda *_: [])
+    context = Context(since=datetime.now(UTC), workloads=names, flags={"A_FLAG": False}, read_instances=lambda *_: [])
     for probe in sum((all_of(content, f"dualwrite_{kind}_probes") for kind in ("host", "environment")), []):
         for one in probe:
             make_probe(one, context)

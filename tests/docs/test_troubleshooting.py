@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -48,9 +47,7 @@ def flat(text: str) -> str:
 def said() -> list[str]:
     """What plugins and roles can say."""
     found = [
-        text
-        for path in (ROOT / "plugins").rglob("*.py")
-        for text in texts(ast.parse(path.read_text(encoding="utf-8")))
+        text for path in (ROOT / "plugins").rglob("*.py") for text in texts(ast.parse(path.read_text(encoding="utf-8")))
     ]
     yaml = [*(ROOT / "roles").rglob("tasks/*.yml"), *(ROOT / "playbooks").rglob("*.yml")]
     found += [re.sub(r"\{\{.*?\}\}", GAP, path.read_text(encoding="utf-8"), flags=re.DOTALL) for path in yaml]

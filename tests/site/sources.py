@@ -1,7 +1,7 @@
-"""The documentation site: the guides of docs/, the README, and the pages that antsibull-docs makes of modules and roles.
+"""The documentation site: the guides of docs/, the README, and antsibull-docs' pages of modules and roles.
 
-`python -m tests.site` builds it into .cache/site/html, offline; a warning is a failure. Pages stay as they are read in a
-repository; what differs on the site (where a link leads, the order of the pages) is put in here.
+`python -m tests.site` builds it into .cache/site/html, offline; a warning is a failure. Pages stay as they are read in
+a repository; what differs on the site (where a link leads, the order of the pages) is put in here.
 """
 
 from __future__ import annotations

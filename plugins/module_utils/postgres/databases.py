@@ -142,7 +142,7 @@ class Databases:
     def make_like(self, name: str, model: Database) -> None:
         """Make an empty database that is owned, encoded, sorted and stored as ``model``.
 
-        The owner is its own from the beginning: from PostgreSQL 15 on nobody else may make or own a table in schema public.
+        The owner is its own from the beginning: from PostgreSQL 15 on nobody else may own a table in schema public.
         """
         from psycopg2 import sql
 

@@ -227,7 +227,7 @@ class Session:
             return Refused(
                 said,
                 where=self.where,
-                hint=f"{NOTHING} Grant the role what docs/cleanup.md lists, or use another role.",
+                hint=f"{NOTHING} Grant the role what docs/sql_grants.md lists, or use another role.",
             )
         if code == "25006":
             return Refused(

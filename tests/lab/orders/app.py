@@ -23,7 +23,8 @@ import psycopg2
 WORDS = {"on": True, "off": False}
 SCHEMA = """
 CREATE TABLE orders_v2 (id uuid PRIMARY KEY, reference text NOT NULL, placed_at timestamptz NOT NULL DEFAULT now());
-CREATE TABLE order_lines_v2 (order_id uuid NOT NULL REFERENCES orders_v2, line int, sku text, PRIMARY KEY (order_id, line));
+CREATE TABLE order_lines_v2 (order_id uuid NOT NULL REFERENCES orders_v2, line int, sku text,
+  PRIMARY KEY (order_id, line));
 CREATE TABLE orders (id serial PRIMARY KEY, reference text NOT NULL);
 CREATE TABLE order_items (id serial PRIMARY KEY, order_id int NOT NULL REFERENCES orders, sku text);
 CREATE TABLE order_link (v2_id uuid PRIMARY KEY REFERENCES orders_v2, v1_id int NOT NULL UNIQUE REFERENCES orders);

@@ -115,7 +115,7 @@ def test_a_role_that_may_make_no_temporary_tables_is_told(database: Any, refused
     database.sql(f"ALTER DATABASE {one} OWNER TO postgres; REVOKE TEMPORARY ON DATABASE {one} FROM PUBLIC", admin=True)
     said = refused(Refused, database.clean)
     assert "permission denied to create temporary tables" in said
-    assert "Grant the role what docs/cleanup.md lists" in said
+    assert "Grant the role what docs/sql_grants.md lists" in said
 
 
 @pytest.fixture
