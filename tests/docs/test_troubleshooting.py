@@ -49,8 +49,9 @@ def said() -> list[str]:
     found = [
         text for path in (ROOT / "plugins").rglob("*.py") for text in texts(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    yaml = [*(ROOT / "roles").rglob("tasks/*.yml"), *(ROOT / "playbooks").rglob("*.yml")]
-    found += [re.sub(r"\{\{.*?\}\}", GAP, path.read_text(encoding="utf-8"), flags=re.DOTALL) for path in yaml]
+    places = ("roles/*/tasks/*.yml", "roles/*/defaults/*.yml", "playbooks/**/*.yml")
+    written = [path.read_text(encoding="utf-8") for place in places for path in ROOT.glob(place)]
+    found += [*written, *(re.sub(r"\{\{.*?\}\}", GAP, text, flags=re.DOTALL) for text in written)]
     return [flat(text) for text in found]
 
 

@@ -1,4 +1,4 @@
-"""The site is built without a warning, its links lead somewhere, it loads nothing from elsewhere; the card is one page."""
+"""The site: built without a warning, each link leads somewhere, nothing comes from elsewhere, the card is one page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import pytest
 
 from tests.site.sources import HTML, INDEX, Site, contents
 from tests.support.play import ROOT
+
+pytestmark = pytest.mark.timeout(900)  # it may run beside other tiers, last in line for the cores
 
 #: what a browser fetches by itself
 LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
@@ -98,7 +100,7 @@ def test_the_card_is_one_page_of_a4(site: dict[Path, Page], tmp_path: Path) -> N
     argv = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
     argv += [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={tmp_path / 'card.pdf'}"]
     env = {**os.environ, "HOME": str(tmp_path)}
-    subprocess.run([*argv, f"file://{HTML / 'card.html'}"], env=env, capture_output=True, check=True, timeout=60)
+    subprocess.run([*argv, f"file://{HTML / 'card.html'}"], env=env, capture_output=True, check=True, timeout=300)
     printed = (tmp_path / "card.pdf").read_bytes()
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
     sizes = [float(number) for number in re.findall(rb"/MediaBox\s*\[\s*0 0 ([\d.]+) ([\d.]+)", printed)[0]]

@@ -144,7 +144,8 @@ def main(part: str) -> None:
         filename=os.environ["ORDERS_LOG"].format(part), level="INFO", format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.Formatter.converter = time.gmtime
-    flag("ORDERS_V2_MIRROR"), flag("ORDERS_V2_MIRROR_REQUIRED")
+    for name in ("ORDERS_V2_MIRROR", "ORDERS_V2_MIRROR_REQUIRED"):
+        flag(name)
     {"api": api, "relay": relay}[part](Path(os.environ["ORDERS_PIDFILE"].format(part)))
 
 
