@@ -188,12 +188,22 @@ options:
       baseline_offset:
         description: B(metric) Seconds to go back in time for the number to compare with.
         type: float
+      baseline_at:
+        description: B(metric) Time (ISO 8601) of the number to compare with, for instance the start of a run.
+        type: str
+        version_added: 0.2.0
       min_ratio:
         description: B(metric) The lowest right multiple of the baseline.
         type: float
       max_ratio:
         description: B(metric) The highest right multiple of the baseline.
         type: float
+      max_increase:
+        description:
+          - B(metric) How much higher than the baseline the metric may be. Of use where the baseline may be 0, of which
+            there is no multiple.
+        type: float
+        version_added: 0.2.0
   first:
     description:
       - Probes that are asked once each, in this order, before the watch. They may write, a canary for instance.

@@ -304,8 +304,10 @@ _PROBE: Spec = {
     "baseline": {"type": "raw"},
     "baseline_query": {"type": "str"},
     "baseline_offset": {"type": "float"},
+    "baseline_at": {"type": "str"},
     "min_ratio": {"type": "float"},
     "max_ratio": {"type": "float"},
+    "max_increase": {"type": "float"},
 }
 
 PROBES: Spec = {

@@ -16,10 +16,13 @@ from urllib.parse import urlencode
 
 from ..core.deadline import Deadline
 from ..core.errors import RollbackError
-from ..core.evidence import UNKNOWN
+from ..core.evidence import UNKNOWN, parse_time
 from .base import Context, Probe, Seen
 from .http_client import Request, check_url, fetch, read_headers, request_options
-from .judge import Answer, between, number, ratio, worst
+from .judge import Answer, between, changed, number, ratio, worst
+
+#: seconds by which the clocks of two machines may differ
+_CLOCKS = 60.0
 
 
 class MetricProbe(Probe):
@@ -33,8 +36,10 @@ class MetricProbe(Probe):
         "max": "the highest right value",
         "baseline_query": "PromQL of the number to compare with",
         "baseline_offset": "seconds to go back in time for the number to compare with",
+        "baseline_at": "time (ISO 8601) of the number to compare with, the start of a run for instance",
         "max_ratio": "the highest right multiple of the baseline",
         "min_ratio": "the lowest right multiple of the baseline",
+        "max_increase": "how much higher than the baseline the metric may be",
         "headers": "header values that are no secrets",
         "headers_from": "headers whose values stand in files: {header: {file, prefix}}",
         "ca_cert": "PEM file of the CA to trust instead of the system's",
@@ -46,13 +51,17 @@ class MetricProbe(Probe):
         super().__init__(options, context)
         check_url(str(self.options["url"]), f"probe '{self.name}'")
         self.limited = "min" in self.options or "max" in self.options
-        self.compared = "min_ratio" in self.options or "max_ratio" in self.options
-        has_baseline = "baseline_query" in self.options or "baseline_offset" in self.options
+        self.compared = any(name in self.options for name in ("min_ratio", "max_ratio", "max_increase"))
+        has_baseline = any(name in self.options for name in ("baseline_query", "baseline_offset", "baseline_at"))
         if not self.limited and not self.compared:
-            raise self.bad("nothing is expected of the metric", hint="Give min, max, min_ratio or max_ratio.")
+            raise self.bad("nothing is expected of the metric", hint="Give min, max, min_ratio, max_ratio or max_increase.")
         if self.compared != has_baseline:
-            raise self.bad("a ratio and a baseline belong together", hint="Give baseline_query or baseline_offset.")
+            raise self.bad(
+                "a comparison and a baseline belong together",
+                hint="Give min_ratio, max_ratio or max_increase, and baseline_query, baseline_offset or baseline_at.",
+            )
         self.offset = self.positive("baseline_offset") or 0.0
+        self.moment = self._moment()
         for header, source in self.options.get("headers_from", {}).items():
             if not isinstance(source, Mapping) or not source.get("file"):
                 raise self.bad(f"headers_from.{header} must be a dict with file and, if needed, prefix")
@@ -80,13 +89,36 @@ class MetricProbe(Probe):
             answers.append(between("the metric", value, self.options.get("min"), self.options.get("max")))
         if self.compared:
             earlier = str(self.options.get("baseline_query", query))
-            base, lacking = self._ask(earlier, now - self.offset, deadline)
-            extra.update(baseline=base, baseline_query=earlier, baseline_offset=self.offset)
+            then = self.moment if self.moment is not None else now - self.offset
+            base, lacking = self._ask(earlier, then, deadline)
+            extra.update(baseline=base, baseline_query=earlier, baseline_offset=round(now - then, 3))
             if lacking is not None:
-                lacking = Answer(lacking.answer, f"the baseline: {lacking.detail}")
-            limits = self.options.get("min_ratio"), self.options.get("max_ratio")
-            answers.append(lacking or ratio("the metric", value, base, *limits))
+                answers.append(Answer(lacking.answer, f"the baseline: {lacking.detail}"))
+            else:
+                answers += self._compare(value, base)
         return Seen(worst(answers), value, self.place, extra)
+
+    def _compare(self, value: Any, base: Any) -> list[Answer]:
+        limits = self.options.get("min_ratio"), self.options.get("max_ratio")
+        answers = [ratio("the metric", value, base, *limits)] if limits != (None, None) else []
+        if "max_increase" in self.options:
+            answers.append(changed("the metric", value, base, {"max": self.options["max_increase"]}))
+        return answers
+
+    def _moment(self) -> float | None:
+        """Return ``baseline_at`` as seconds since 1970; raises InvalidInput unless it is a time that has passed."""
+        text = self.options.get("baseline_at")
+        if text is None:
+            return None
+        if "baseline_offset" in self.options:
+            raise self.bad("baseline_offset and baseline_at name two times", hint="Give one of them.")
+        try:
+            moment = parse_time(str(text)).timestamp()
+        except ValueError:
+            raise self.bad(f"baseline_at is '{text}', which is no ISO 8601 time") from None
+        if moment > time.time() + _CLOCKS:
+            raise self.bad(f"baseline_at is {text}, which is still to come")
+        return moment
 
     def _ask(self, query: str, moment: float, deadline: Deadline) -> tuple[Any, Answer | None]:
         """Return (number, None) of one instant query, or (what was seen, why it is no number)."""
