@@ -115,6 +115,28 @@ options:
   data:
     description: The phase's registered result, failed and unreachable ones included.
     type: dict
+  contacts:
+    description:
+      - With O(state=opened), who is called for what, as a dict of roles, each with C(name), C(reach) and C(urgencies).
+      - Whoever has an item of the checklist to do by hand is named in the report.
+      - A placeholder in a protected environment is told as a warning; with O(required=true) the run is refused.
+    type: dict
+    default: {}
+    version_added: 0.2.0
+  incident_log:
+    description:
+      - The incident log, a file of JSON lines to which O(state=closed) adds one for the run, and beside it the same as
+        Markdown. A folder gets the file C(incidents.jsonl).
+      - C(<reports>/<environment>/incidents.jsonl) when not given. One that can't be written fails no run.
+    type: path
+    version_added: 0.2.0
+  verifies:
+    description:
+      - With O(state=opened), the RV(run_id) of a former run that this one looks after, or V(last) for the last one of
+        the environment that did something. It fails when there is none.
+      - O(state=closed) then judges the whole checklist, and an item that fails or is unknown fails every host.
+    type: str
+    version_added: 0.2.0
   template_dir:
     description:
       - A folder on the controller with own versions of C(incident.md.j2) or C(incident.html.j2).
@@ -188,6 +210,22 @@ warning:
   description: Why, and where the record is kept instead; empty otherwise.
   returned: when O(state=opened)
   type: str
+verifies:
+  description:
+    - What the run did that is looked after (RV(run_id), C(scenario), C(started), C(ended), C(flags), C(hosts)); empty for
+      any other run.
+  returned: when O(state=opened)
+  type: dict
+checklist:
+  description: The runbook's checklist, each item with C(key), C(text), C(state), C(why) and C(owner).
+  returned: when O(state=closed) and O(verifies) was given
+  type: list
+  elements: dict
+lines:
+  description: The checklist as lines for an operator.
+  returned: when O(state=closed) and O(verifies) was given
+  type: list
+  elements: str
 recorded:
   description: Whether the phase was written down.
   returned: when O(state=added)
@@ -278,6 +316,9 @@ SPEC = {
         "phase": {"type": "str"},
         "host": {"type": "str"},
         "data": {"type": "dict"},
+        "contacts": {"type": "dict", "default": {}},
+        "incident_log": {"type": "path"},
+        "verifies": {"type": "str"},
         "template_dir": {"type": "path"},
     },
     "required_if": [

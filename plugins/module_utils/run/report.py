@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.errors import InvalidInput
@@ -16,6 +16,7 @@ from .timeline import timeline
 from .view import show, view
 
 MARKDOWN = "incident.md"
+NOTICE = "notice.md"
 HTML = "incident.html"
 
 
@@ -25,32 +26,38 @@ def render(chain: Chain, template_dirs: Sequence[str], path: str) -> dict[str, s
     ``template_dirs`` are searched in turn for ``<name>.j2``, so that a folder that overrides one template is enough;
     ``path`` is the run's folder as named in the commands. Raises InvalidInput when a template is missing or wrong.
     """
-    require("jinja2", "jinja2", needed_for="rendering reports")
-    import jinja2
-
     shown = view(chain)
     picture = timeline(shown["times"], shown["budget"])
     values = {**shown, "path": path, "timeline": picture}
-    rendered = {}
-    for name in (MARKDOWN, HTML):
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader([str(folder) for folder in template_dirs if folder]),
-            autoescape=name.endswith(".html"),
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        environment.filters.update(md=markdown_text, shown=show, seconds=seconds, clock=clock)
-        try:
-            rendered[name] = environment.get_template(f"{name}.j2").render(values)
-        except jinja2.TemplateError as error:
-            place = f"{getattr(error, 'name', None) or name + '.j2'}:{getattr(error, 'lineno', None) or '?'}"
-            raise InvalidInput(
-                f"the report's template can't be rendered: {type(error).__name__}: {error}",
-                where=place,
-                hint="The record is complete; fix the template and run run_record with state=reported.",
-            ) from error
-    return rendered
+    return {name: _rendered(name, template_dirs, values) for name in (MARKDOWN, HTML)}
+
+
+def notice(chain: Chain, template_dirs: Sequence[str]) -> str:
+    """Return the runbook's communication template, filled: the head of incident.md. Raises as ``render`` does."""
+    return _rendered(NOTICE, template_dirs, view(chain))
+
+
+def _rendered(name: str, template_dirs: Sequence[str], values: Mapping[str, Any]) -> str:
+    require("jinja2", "jinja2", needed_for="rendering reports")
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([str(folder) for folder in template_dirs if folder]),
+        autoescape=name.endswith(".html"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(md=markdown_text, shown=show, seconds=seconds, clock=clock)
+    try:
+        return environment.get_template(f"{name}.j2").render(values)
+    except jinja2.TemplateError as error:
+        place = f"{getattr(error, 'name', None) or name + '.j2'}:{getattr(error, 'lineno', None) or '?'}"
+        raise InvalidInput(
+            f"the report's template can't be rendered: {type(error).__name__}: {error}",
+            where=place,
+            hint="The record is complete; fix the template and run run_record with state=reported.",
+        ) from error
 
 
 def markdown_text(value: Any) -> str:

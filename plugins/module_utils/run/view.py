@@ -10,7 +10,8 @@ from typing import Any
 
 from ..core.evidence import PASS
 from .budget import DEFAULT, SHARES, Budget, share
-from .checklist import checklist, item_of
+from .checklist import Told, checklist, item_of, of_incident_log, of_notices
+from .history import notices as notices_of
 from .outcome import FLAG, NOT_PROVED, PARTLY, PROVED, VERIFY, WORDS, HostOutcome, of_hosts, overall
 from .record import Chain, Entry
 from .shape import mapping
@@ -38,9 +39,8 @@ def view(chain: Chain) -> dict[str, Any]:
         for host in hosts.values()
         for one in evidence_of(host)
     ]
-    notified = next((_notified(host) for host in hosts.values() if _notified(host)), "")
-    head = f"{len(entries)} entries, head {chain.head[:16]}…"
-    items = checklist(list(hosts.values()), probes, notified, f"this report and its record ({head})")
+    notices = notices_of(entries)
+    items = checklist(list(hosts.values()), probes, _told(opened, closed, chain, notices), opened)
     return {
         "run": {
             **opened,
@@ -66,6 +66,7 @@ def view(chain: Chain) -> dict[str, Any]:
         "impact": _impact(probes, when),
         "divergence": next((one.phases["divergence"] for one in hosts.values() if "divergence" in one.phases), {}),
         "windows": closed.get("windows") or [],
+        "notices": notices,
         "notes": [
             *(entry["data"].get("text", "") for entry in entries if entry["type"] == "note"),
             *(
@@ -103,9 +104,16 @@ def _problem(chain: Chain) -> str:
     return f"line {chain.bad_line}: {chain.problem}" if chain.problem else ""
 
 
-def _notified(host: HostOutcome) -> str:
-    data = host.phases.get("notify") or {}
-    return str(data.get("summary") or "told") if data and not data.get("failed") else ""
+def _told(
+    opened: Mapping[str, Any], closed: Mapping[str, Any], chain: Chain, notices: Sequence[Mapping[str, Any]]
+) -> Told:
+    """Return what became of the incident log and the notices; a verification asks for those of the run it verifies."""
+    last = opened.get("verifies")
+    if last:
+        written = last.get("incident_log") or {"why": f"no line of the run {last['run_id']} is there"}
+        return Told(of_incident_log(written, ""), of_notices(last.get("notices") or []))
+    head = f"this report and its record ({len(chain.entries)} entries, head {chain.head[:16]}…)"
+    return Told(of_incident_log(closed.get("incident_log") or {}, head), of_notices(notices))
 
 
 def _host(one: HostOutcome) -> dict[str, Any]:

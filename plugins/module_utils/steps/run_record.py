@@ -15,11 +15,13 @@ from ..core.result import result
 from ..run import controller as controllers
 from ..run import history, opening, report
 from ..run.budget import Budget
+from ..run.checklist import lines
 from ..run.outcome import PROVED, VERIFY, WORDS, of_hosts, overall
 from ..run.record import RECORD, Chain, Entry, Record, new_run_id, read_chain
 from ..run.times import epoch
-from ..run.view import HEADLINES, total_seconds
+from ..run.view import HEADLINES, total_seconds, view
 from ..stores.local import LocalStore
+from . import incident
 
 
 def run_record(params: Mapping[str, Any], *, check: bool = False) -> dict[str, Any]:
@@ -60,11 +62,14 @@ def _open(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
         "fallback": False,
         "warning": "",
         "check_mode": check,
+        "verifies": {},
     }
     if check:
         return result(changed=False, summary=f"{environment}: check mode, nothing is changed or recorded", **answer)
     opening.guard(params)
     reports = os.path.abspath(os.path.expanduser(params.get("reports") or "reports"))
+    owners, problems = incident.owners(params)
+    answer["verifies"] = incident.verified(params, reports)
     store, warning = opening.place(reports, environment, answer["run_id"], required=bool(params.get("required")))
     record = Record(store, answer["run_id"])
     answer["resumes"] = [opening.interrupt(dead, answer["run_id"]) for dead in opening.unfinished(reports, environment)]
@@ -74,20 +79,24 @@ def _open(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
         "open",
         {
             **{key: params.get(key) for key in kept},
-            **{key: answer[key] for key in ("operator", "controller", "budget", "resumes", "warning")},
+            **{key: answer[key] for key in ("operator", "controller", "budget", "resumes", "warning", "verifies")},
+            "owners": owners,
             "required_phases": params.get("required_phases") or [VERIFY],
             "command_started": controller.get("started_at", ""),
             "reports": reports,
         },
     )
-    if warning:
-        record.append("note", {"text": warning})
+    for text in [*([warning] if warning else []), *problems]:
+        record.append("note", {"text": text})
     said = f"{environment}: run {answer['run_id']}" + (f" by {answer['operator']}" if answer["operator"] else "")
     if answer["resumes"]:
         said += f", resumes {len(answer['resumes'])} interrupted run(s)"
     if warning:
         said += " (REPORT FOLDER NOT WRITABLE)"
-        answer["warnings"] = [warning]
+    if answer["verifies"]:
+        said += f", looks after {answer['verifies']['run_id']}"
+    if warning or problems:
+        answer["warnings"] = [text for text in (warning, *problems) if text]
     return result(changed=True, summary=said, **answer)
 
 
@@ -131,7 +140,8 @@ def _close(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
             changed=False, summary="check mode: nothing was changed, no report", phase="close", ok=True, path="",
             outcome="check", failed_hosts={}, hosts={},
         )  # fmt: skip
-    entries = record.read().entries
+    chain = record.read()
+    entries = chain.entries
     opened: dict[str, Any] = next((entry["data"] for entry in entries if entry["type"] == "open"), {})
     hosts = of_hosts(entries, opened.get("required_phases") or [VERIFY])
     outcome = overall(hosts.values())
@@ -142,7 +152,15 @@ def _close(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
         for name in hosts:
             failed.setdefault(name, f"{WORDS[hosts[name].outcome]}, but {opened['warning']}")
     outcomes = {name: one.outcome for name, one in hosts.items()}
+    items = view(chain)["checklist"] if opened.get("verifies") else []
+    not_passed = incident.open_items(opened, items)
+    for name in hosts if not_passed else []:
+        failed.setdefault(name, f"the checklist does not pass: {not_passed}")
+    warnings: list[str] = []
     if not any(entry["type"] == "close" for entry in entries):
+        logged = incident.written(params, opened, chain, spent, record.store.place)
+        if logged["why"]:
+            warnings.append(f"the incident log was not written: {logged['why']}")
         record.append(
             "close",
             {
@@ -152,12 +170,13 @@ def _close(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
                 "budget": budget.seconds,
                 "failed_hosts": failed,
                 "windows": _windows(opened, entries),
+                "incident_log": logged,
             },
         )
         _take_over(opened, outcomes, record)
-    warnings: list[str] = []
     good = sum(one.good for one in hosts.values())
     said = f"{HEADLINES[outcome]} ({good} of {len(hosts)}), {budget.sentence()}"
+    said += f", {_counted(items)}" if items else ""
     said += ", REPORT FOLDER NOT WRITABLE" if opened.get("warning") else ""
     try:
         chain, files = _render(record, params)
@@ -170,7 +189,14 @@ def _close(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
         changed=True, summary=said, phase="close", warnings=warnings, ok=outcome == PROVED and not failed,
         outcome=outcome, hosts=outcomes, failed_hosts=failed, spent=spent, budget=budget.seconds,
         over_budget=bool(budget.overrun), head=chain.head, path=record.store.place, files=files,
+        checklist=[{key: one[key] for key in ("key", "text", "state", "why", "owner")} for one in items],
+        lines=lines(items) if items else [],
     )  # fmt: skip
+
+
+def _counted(items: Sequence[Mapping[str, Any]]) -> str:
+    counts = {state: sum(one["state"] == state for one in items) for state in ("pass", "fail", "unknown", "human")}
+    return "checklist: " + ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
 
 def _verify(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
@@ -179,7 +205,8 @@ def _verify(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
     said = f"the chain holds: {len(chain.entries)} entries, head {chain.head}"
     if chain.torn:
         said += f"; the last write was cut short by a crash ({chain.torn} torn line(s), no entry lost)"
-    closed = bool(chain.entries) and chain.entries[-1]["type"] in ("close", "takeover")
+    # what was told to whom is written behind the end
+    closed = any(entry["type"] in ("close", "takeover") for entry in chain.entries)
     return result(
         changed=False, summary=said, phase="record", head=chain.head, entries=len(chain.entries), torn=chain.torn,
         closed=closed, path=record.store.place,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 OURS = "ansible_collections.dualwrite.rollback.plugins."
-DOMAINS = ("platforms", "probes", "postgres", "backups", "run", "triage")
+DOMAINS = ("platforms", "probes", "postgres", "backups", "run", "triage", "notices")
 # layer -> what it may import of ours, besides itself
 MAY_IMPORT: dict[str, set[str]] = {
     "modules": {"edge", "options", "steps"},
