@@ -51,6 +51,7 @@ PHASES = {
     "flag": "flag",
     "flag_info": "read",
     "health_probe": "verify",
+    "notify": "notify",
     "run_lock": "lock",
     "run_record": "record",
     "sql_baseline": "baseline",
@@ -59,6 +60,7 @@ PHASES = {
     "triage": "triage",
     "workload": "workload",
 }
+ON_CONTROLLER = ("run_record", "notify")
 EVERYTHING = 3
 MARKS = ("DRIFT", "UNKNOWN")
 
@@ -77,6 +79,7 @@ class CallbackModule(Default):
         self._opened = None
         self._closed = None
         self._all_closed = []
+        self._not_told = []
         self._said = {}
         self._flags = {}
         self._width = 10
@@ -148,6 +151,8 @@ class CallbackModule(Default):
             report = (closed.get("files") or {}).get("incident.html")
             if report:
                 self._display.display(f"report: {report}")
+        for problem in self._not_told:
+            self._display.display(f"not told: {_one_line(problem)}", color=C.COLOR_ERROR)
         if self._opened and not self._closed and not self._opened.get("check_mode"):
             self._display.display(
                 f"\nthe run was not closed, its record lies in {self._opened.get('path')}", color=C.COLOR_ERROR
@@ -220,9 +225,10 @@ class CallbackModule(Default):
             words = str(data.get("summary") or ("hidden by no_log" if "censored" in data else task.get_name()))
             check = "(check) " if task.check_mode and "check mode" not in words else ""
             color = C.COLOR_CHANGED if data.get("changed") else C.COLOR_OK
-            where = "controller" if name == "run_record" and data.get("phase") != "add" else host
+            color = C.COLOR_ERROR if data.get("not_told") else color
+            where = "controller" if name in ON_CONTROLLER and data.get("phase") != "add" else host
             self._line(str(data.get("phase") or PHASES.get(name, name)), where, check + _one_line(words), color)
-            for line in data.get("lines") or [] if name == "triage" else []:
+            for line in data.get("lines") or [] if name in ("triage", "run_record") else []:
                 self._display.display(f"    {line}")
         elif self._display.verbosity and not name:
             word = "changed" if data.get("changed") else "ok"
@@ -247,6 +253,8 @@ class CallbackModule(Default):
     def _remember(self, name, data, host):
         if name == "flag_info" and data.get("workloads"):
             self._flags[host] = data
+        if name == "notify":
+            self._not_told += data.get("not_told") or []
         if name == "run_record" and data.get("phase") == "open":
             self._opened, self._closed, self._budget = data, None, data.get("budget")
         if name == "run_record" and data.get("phase") == "close":

@@ -125,8 +125,8 @@ options:
     version_added: 0.2.0
   incident_log:
     description:
-      - The incident log, a file of JSON lines to which O(state=closed) adds one for the run, and beside it the same as
-        Markdown. A folder gets the file C(incidents.jsonl).
+      - With O(state=opened), the incident log, a file of JSON lines to which O(state=closed) adds one for the run, and
+        beside it the same as Markdown. A folder gets the file C(incidents.jsonl).
       - C(<reports>/<environment>/incidents.jsonl) when not given. One that can't be written fails no run.
     type: path
     version_added: 0.2.0

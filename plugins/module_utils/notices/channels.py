@@ -90,7 +90,9 @@ def _place(name: str, kind: str, options: Mapping[str, Any]) -> str:
     if kind in (SLACK, WEBHOOK, GRAFANA):
         parts = _url(str(options.get("url") or ""))
         if parts is None:
-            raise _bad(name, "it has no URL of http or https", "Give url or url_file, without a user or password in it.")
+            raise _bad(
+                name, "it has no URL of http or https", "Give url or url_file, without a user or password in it."
+            )
         if kind == GRAFANA and not options.get("token"):
             raise _bad(name, "it has no token", "Give token_file, with the token of a service account.")
         return parts
@@ -136,7 +138,9 @@ def _parts(url: str) -> list[str]:
 
 def _texts(value: Any) -> list[str]:
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else []
-    return [str(value)] if isinstance(value, str) and len(value) >= 6 else [text for one in items for text in _texts(one)]
+    return (
+        [str(value)] if isinstance(value, str) and len(value) >= 6 else [text for one in items for text in _texts(one)]
+    )
 
 
 def _one_line(path: str, name: str) -> str:

@@ -52,9 +52,7 @@ def check_contacts(contacts: Mapping[str, Any]) -> None:
             raise InvalidInput("a contact is a dict with name and reach", where=where)
         foreign = sorted(set(map(str, one)) - set(_KEYS))
         if foreign:
-            raise InvalidInput(
-                f"a contact has no '{foreign[0]}'", where=where, hint=f"It takes: {', '.join(_KEYS)}."
-            )
+            raise InvalidInput(f"a contact has no '{foreign[0]}'", where=where, hint=f"It takes: {', '.join(_KEYS)}.")
         urgencies = one.get("urgencies") or []
         wrong = [word for word in ([urgencies] if isinstance(urgencies, str) else urgencies) if word not in URGENCIES]
         if wrong or isinstance(urgencies, str):

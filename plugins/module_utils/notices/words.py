@@ -50,10 +50,16 @@ def slack(notice: Notice) -> str:
     lines = [f"*{_slack(subject(notice))}*"]
     if notice["event"] != START:
         lines.append(f"{_slack(notice['action'])}. Time: {_slack(notice['time'])}.")
-        lines += [f"• NOT PROVED on {_slack(one['host'])}: {_slack(one['why'])[:300]}" for one in notice["failures"][:5]]
-        lines += [f"• {_slack(one['name'])}: *{_slack(one['value'])}* ({_slack(one['held'])})" for one in notice["flags"]]
+        lines += [
+            f"• NOT PROVED on {_slack(one['host'])}: {_slack(one['why'])[:300]}" for one in notice["failures"][:5]
+        ]
+        lines += [
+            f"• {_slack(one['name'])}: *{_slack(one['value'])}* ({_slack(one['held'])})" for one in notice["flags"]
+        ]
         lines += [f"• {_slack(one['name'])}: {_slack(one['state'])}" for one in notice["impact"]]
-    lines.append(f"Reason: {_slack(notice['reason'] or 'none was given')}. Ticket: {_slack(notice['ticket'] or 'none')}.")
+    lines.append(
+        f"Reason: {_slack(notice['reason'] or 'none was given')}. Ticket: {_slack(notice['ticket'] or 'none')}."
+    )
     lines.append(f"By {_slack(notice['operator'])}, started {notice['started']}, run {_slack(notice['run_id'])}")
     for one in notice["contacts"]:
         mention = f"<@{one['slack_id']}> " if str(one["slack_id"]).isalnum() else ""

@@ -54,7 +54,9 @@ class MetricProbe(Probe):
         self.compared = any(name in self.options for name in ("min_ratio", "max_ratio", "max_increase"))
         has_baseline = any(name in self.options for name in ("baseline_query", "baseline_offset", "baseline_at"))
         if not self.limited and not self.compared:
-            raise self.bad("nothing is expected of the metric", hint="Give min, max, min_ratio, max_ratio or max_increase.")
+            raise self.bad(
+                "nothing is expected of the metric", hint="Give min, max, min_ratio, max_ratio or max_increase."
+            )
         if self.compared != has_baseline:
             raise self.bad(
                 "a comparison and a baseline belong together",

@@ -110,7 +110,9 @@ def checklist(
                 state, why = _declared(hosts) or (state, why)
         owner = str((opened.get("owners") or {}).get(key) or "") if state != PASS else ""
         done = state == PASS
-        listed.append({"key": key, "text": text, "state": state, "done": done, "why": why, "owner": owner, "probes": found})
+        listed.append(
+            {"key": key, "text": text, "state": state, "done": done, "why": why, "owner": owner, "probes": found}
+        )
     return listed
 
 
@@ -171,7 +173,10 @@ def _instances_since(hosts: Sequence[HostOutcome], last: Mapping[str, Mapping[st
         old = [item for item in found if rolled and item["id"] not in seen and not _after(item["started"], rolled)]
         if old:
             names = ", ".join(f"{item['workload']} {item['name']} of {item['started'] or '?'}" for item in old[:5])
-            return FAIL, f"{one.host}: {len(old)} of {len(found)} instances are older than the roll of {rolled}: {names}"
+            return (
+                FAIL,
+                f"{one.host}: {len(old)} of {len(found)} instances are older than the roll of {rolled}: {names}",
+            )
         how = f"none older than the roll of {rolled}" if rolled else "that run needed no roll"
         said.append(f"{one.host}: {len(found)} instances, {how}")
     return (PASS if said else UNKNOWN), _some(said)

@@ -17,7 +17,6 @@ from ..core.evidence import utc_now
 from ..core.redact import redact
 from ..stores.local import LocalStore
 from .report import clock, markdown_text, seconds
-from .view import show
 
 NAME = "incidents.jsonl"
 CLOSED = "closed"

@@ -59,9 +59,9 @@ def verified(params: Mapping[str, Any], reports: str) -> dict[str, Any]:
     return {**last, "incident_log": {"path": path, "why": why}}
 
 
-def written(params: Mapping[str, Any], opened: Mapping[str, Any], chain: Chain, spent: float, report: str) -> dict[str, str]:
+def written(opened: Mapping[str, Any], chain: Chain, spent: float, report: str) -> dict[str, str]:
     """Write the run's line into the incident log and return where, or why it could not be written; never raises."""
-    path = _log(params, opened.get("reports") or "", str(opened.get("environment") or ""))
+    path = _log(opened, opened.get("reports") or "", str(opened.get("environment") or ""))
     try:
         return {"path": incident_log.append(path, incident_log.entry_of(view(chain), report, spent)), "why": ""}
     except (RollbackError, OSError) as error:
@@ -76,7 +76,7 @@ def open_items(opened: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) ->
     return "; ".join(f"{one['text']}: {one['state']}, {one['why']}" for one in bad)
 
 
-def _log(params: Mapping[str, Any], reports: str, environment: str) -> str:
-    path = params.get("incident_log") or os.path.join(reports, environment, incident_log.NAME)
+def _log(given: Mapping[str, Any], reports: str, environment: str) -> str:
+    path = given.get("incident_log") or os.path.join(reports, environment, incident_log.NAME)
     path = os.path.abspath(os.path.expanduser(path))
     return os.path.join(path, incident_log.NAME) if os.path.isdir(path) else path

@@ -51,6 +51,7 @@ def _open(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
         raise InvalidInput("the run needs the environment's name, which may hold no slash", where="environment")
     scenario = params.get("scenario") or "run"
     controller = dict(params.get("controller") or {})
+    reports = os.path.abspath(os.path.expanduser(params.get("reports") or "reports"))
     answer: dict[str, Any] = {
         "phase": "open",
         "run_id": new_run_id(scenario),
@@ -62,19 +63,18 @@ def _open(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
         "fallback": False,
         "warning": "",
         "check_mode": check,
-        "verifies": {},
+        "verifies": incident.verified(params, reports),
     }
     if check:
         return result(changed=False, summary=f"{environment}: check mode, nothing is changed or recorded", **answer)
     opening.guard(params)
-    reports = os.path.abspath(os.path.expanduser(params.get("reports") or "reports"))
     owners, problems = incident.owners(params)
-    answer["verifies"] = incident.verified(params, reports)
     store, warning = opening.place(reports, environment, answer["run_id"], required=bool(params.get("required")))
     record = Record(store, answer["run_id"])
     answer["resumes"] = [opening.interrupt(dead, answer["run_id"]) for dead in opening.unfinished(reports, environment)]
     answer.update(path=store.place, fallback=bool(warning), warning=warning)
-    kept = ("environment", "scenario", "playbook", "reason", "ticket", "hosts", "protected", "versions", "commands")
+    kept = ("environment", "scenario", "playbook", "reason", "ticket", "hosts", "protected", "versions", "commands",
+            "incident_log")  # fmt: skip
     record.append(
         "open",
         {
@@ -158,7 +158,7 @@ def _close(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
         failed.setdefault(name, f"the checklist does not pass: {not_passed}")
     warnings: list[str] = []
     if not any(entry["type"] == "close" for entry in entries):
-        logged = incident.written(params, opened, chain, spent, record.store.place)
+        logged = incident.written(opened, chain, spent, record.store.place)
         if logged["why"]:
             warnings.append(f"the incident log was not written: {logged['why']}")
         record.append(
