@@ -39,8 +39,6 @@ class ActionModule(ActionBase):
             told = notify.nothing()
         elif params["problem"]:
             told = notify.broken(params, params["problem"])
-        elif params["event"] == "start" and params["background"]:
-            told = _beside(params)
         else:
             told = self._tell(params, task_vars)
         for problem in told.get("not_told") or []:
@@ -51,6 +49,10 @@ class ActionModule(ActionBase):
     def _tell(self, params, task_vars=None):
         try:
             made = notify.plan(params)
+            if made.event == "start" and params["background"] and made.channels:
+                told = notify.announce(made)
+                _beside(params, made)
+                return told
             sent = notify.send(made.channels, made.notice, notify.post)
             sent += [self._by_module(one, made.notice, task_vars) for one in made.by_module]
             return notify.finish(params, made, sent)
@@ -73,12 +75,12 @@ class ActionModule(ActionBase):
         return notify.module_answer(one, why, time.monotonic() - began)
 
 
-def _beside(params):
+def _beside(params, made):
     """Tell in a process of its own, so that a slow endpoint holds nothing up; the end waits for what it wrote down."""
     child = os.fork()
     if child:
         os.waitpid(child, 0)
-        return {"changed": False, "summary": "start: told beside the run", "phase": "notify", "event": "start"}
+        return
     # a grandchild belongs to nobody who would wait for it; it must hold none of the worker's pipes open
     with contextlib.suppress(BaseException):
         os.setsid()
@@ -87,15 +89,5 @@ def _beside(params):
             for number in range(3):
                 os.dup2(null, number)
             os.closerange(3, 4096)
-            _alone(params)
+            notify.finish(params, made, notify.send(made.channels, made.notice, notify.post))
     os._exit(0)
-
-
-def _alone(params):
-    try:
-        made = notify.plan(params)
-        notify.finish(params, made, notify.send(made.channels, made.notice, notify.post))
-    except RollbackError as error:
-        notify.broken(params, str(error))
-    except Exception as error:
-        notify.broken(params, f"bug in dualwrite.rollback: {type(error).__name__}")

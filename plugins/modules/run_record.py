@@ -212,8 +212,8 @@ warning:
   type: str
 verifies:
   description:
-    - What the run did that is looked after (RV(run_id), C(scenario), C(started), C(ended), C(flags), C(hosts)); empty for
-      any other run.
+    - What the run did that is looked after (RV(run_id), C(scenario), C(started), C(ended), C(flags), C(hosts)). Empty
+      for any other run.
   returned: when O(state=opened)
   type: dict
 checklist:

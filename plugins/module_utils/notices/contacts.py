@@ -69,7 +69,7 @@ def picked(contacts: Mapping[str, Any], urgency: str) -> list[dict[str, str]]:
 
 
 def owner(item: str, contacts: Mapping[str, Any]) -> str:
-    """Return who does an item of the checklist by hand, in words; the role's name where the inventory has no contact."""
+    """Return who does an item of the checklist by hand, in words; a role's name without a contact."""
     roles = OWNERS.get(item, ("on_call_engineer",))
     role = next((one for one in roles if isinstance(contacts.get(one), Mapping)), None)
     return in_words(_plain(role, contacts[role])) if role else words(roles[0])

@@ -117,13 +117,21 @@ def checklist(
 
 
 def lines(items: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the checklist as a table of lines: answer, item, why, and who does it by hand."""
+    """Return the checklist as a table of lines: answer, item, why with its evidence, and who does it by hand."""
     width = max(len(str(one["text"])) for one in items)
     return [
-        f"{str(one['state']).upper():<8} {one['text']:<{width}}  {one['why']}"
+        f"{str(one['state']).upper():<8} {one['text']:<{width}}  {one['why']}{_evidence(one)}"
         + (f". Owner: {one['owner']}" if one["owner"] else "")
         for one in items
     ]
+
+
+def _evidence(item: Mapping[str, Any]) -> str:
+    if item["state"] != PASS or not item["probes"]:
+        return ""
+    told = [f"{one.get('probe')}: {one.get('detail') or one.get('value')}" for one in item["probes"]]
+    more = f"; and {len(told) - 2} more" if len(told) > 2 else ""
+    return f" ({'; '.join(text[:160] for text in told[:2])}{more})"
 
 
 def _by_probes(key: str, found: Sequence[Mapping[str, Any]], hosts: Sequence[HostOutcome]) -> State:

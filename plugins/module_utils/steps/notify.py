@@ -8,6 +8,7 @@ Whatever goes wrong here is told and written down; it never fails the run that i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.deadline import Deadline
-from ..core.errors import RollbackError
+from ..core.errors import InvalidInput, RollbackError
 from ..core.redact import redact_text
 from ..core.result import result
 from ..notices import contacts, words
@@ -76,7 +77,7 @@ def plan(params: Mapping[str, Any]) -> Plan:
             name = str(given.get("name") or f"{given.get('kind') or 'channel'}-{number}")
             wrong.append(_not_sent(name, str(given.get("kind") or "?"), str(error)))
     if params["event"] != START:
-        chain = _with_the_start(record, chain, channels)
+        chain = _with_the_start(record, chain)
     shown = view(chain)
     event = START if params["event"] == START else END if _good(chain, shown) else FAILURE
     urgency = contacts.urgency_of(str(shown["run"].get("scenario")), params.get("urgency") or "", event == FAILURE)
@@ -105,17 +106,29 @@ def finish(params: Mapping[str, Any], made: Plan, sent: Sequence[Sent]) -> dict[
         changed=bool(good), summary=said, phase="notify", event=made.event, urgency=made.notice.get("urgency", ""),
         notices=listed, not_told=problems,
     )  # fmt: skip
-    if not listed and made.event != START:
+    if not listed:
         return answer
     try:
         made.record.append("phase", {"phase": "notify", "result": answer})
         if made.event != START:
-            folders = [one for one in (params.get("template_dir"), params.get("default_template_dir")) if one]
-            store = made.record.store
-            for name, text in report.render(made.record.read(), folders, store.place).items():
-                store.put(name, text.encode())
+            _render(params, made.record)
     except RollbackError as error:
         answer["summary"] += f"; this was not written down: {error}"
+    return answer
+
+
+def announce(made: Plan) -> dict[str, Any]:
+    """Write down that the start is told beside the run, for the end to wait for, and return the module's result."""
+    answer = result(
+        changed=True,
+        summary=f"start: {len(made.channels)} channels are told beside the run",
+        phase="notify",
+        event=START,
+        within=max((one.timeout for one in made.channels), default=0.0) + 1.0,
+        notices=[],
+    )
+    with contextlib.suppress(RollbackError):
+        made.record.append("phase", {"phase": "notify", "result": answer})
     return answer
 
 
@@ -201,6 +214,17 @@ def _notice(params: Mapping[str, Any], shown: Mapping[str, Any], event: str, urg
     }
 
 
+def _render(params: Mapping[str, Any], record: Record) -> None:
+    own = [one for one in (params.get("template_dir"), params.get("default_template_dir")) if one]
+    chain, place = record.read(), record.store.place
+    try:
+        rendered = report.render(chain, own, place)
+    except InvalidInput:
+        rendered = report.render(chain, own[-1:], place)
+    for name, text in rendered.items():
+        record.store.put(name, text.encode())
+
+
 def _markdown(params: Mapping[str, Any], chain: Chain) -> str:
     own = [one for one in (params.get("template_dir"), params.get("default_template_dir")) if one]
     try:
@@ -228,25 +252,26 @@ def _told(record: Record, shown: Mapping[str, Any], chain: Chain, event: str) ->
     return {str(one.get("channel")) for one in found if one["event"] == event and one.get("sent")}
 
 
-def _with_the_start(record: Record, chain: Chain, channels: Sequence[Channel]) -> Chain:
-    """Return the record once it holds what became of the start's notices, which are sent beside the run."""
-    beside = [one.timeout for one in channels if START in one.events]
-    opened = epoch(chain.entries[0]["at"]) if chain.entries else None
-    if not beside or opened is None:
-        return chain
-    until = opened + max(beside) + 1.0
-    while time.time() < until and not _has_start(chain):
+def _with_the_start(record: Record, chain: Chain) -> Chain:
+    """Return the record once it holds what became of the start's notices, if they were sent beside the run."""
+    deadline: Deadline | None = None
+    while (seconds := _beside(chain)) is not None:
+        deadline = deadline or Deadline(seconds)
+        if deadline.passed():
+            break
         time.sleep(0.05)
         chain = record.read()
     return chain
 
 
-def _has_start(chain: Chain) -> bool:
-    return any(
-        one["type"] == "phase" and one["data"].get("phase") == "notify"
-        and (one["data"].get("result") or {}).get("event") == START
-        for one in chain.entries
-    )  # fmt: skip
+def _beside(chain: Chain) -> float | None:
+    """Return the seconds until the last word on notices that are being sent beside the run; None without any."""
+    for one in reversed(chain.entries):
+        told = one["data"].get("result") if one["type"] == "phase" and one["data"].get("phase") == "notify" else None
+        if isinstance(told, Mapping) and told.get("event") == START:
+            until = (epoch(one["at"]) or 0.0) + float(told.get("within") or 0.0)
+            return max(0.0, until - time.time()) if told.get("within") else None
+    return None
 
 
 def _not_sent(name: str, kind: str, why: str) -> Sent:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import http.server
-import ipaddress
 import json
 import os
 import shutil
@@ -14,11 +12,9 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +25,7 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline i
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.evidence import Evidence
 from ansible_collections.dualwrite.rollback.plugins.module_utils.probes.base import Context, Probe
 from ansible_collections.dualwrite.rollback.plugins.module_utils.probes.registry import make
+from ansible_collections.dualwrite.rollback.tests.support.receivers import Site, certificate, serve
 
 
 def absent(component: str) -> None:
@@ -80,59 +77,6 @@ def ask(build: Callable[..., Probe]) -> Callable[..., Evidence]:
 # -- web -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Site:
-    """A running web server: its answers by path, and what it was asked."""
-
-    url: str
-    answers: dict[str, Any] = field(default_factory=dict)
-    asked: list[dict[str, Any]] = field(default_factory=list)
-
-
-def serve(tls: ssl.SSLContext | None = None) -> tuple[Site, http.server.ThreadingHTTPServer]:
-    """Start a web server on a free port; return it with what it answers and was asked."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            site.asked.append(
-                {"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body.decode()}
-            )
-            answer = site.answers.get(self.path.partition("?")[0], (404, {}, b""))
-            if callable(answer):
-                answer = answer(self)
-            if answer is None:
-                return
-            status, headers, content = answer
-            if not isinstance(content, bytes):
-                headers, content = {"Content-Type": "application/json", **headers}, json.dumps(content).encode()
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self.wfile.write(content)
-
-        do_GET = do_HEAD = do_POST = do_DELETE = answer
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    class Server(http.server.ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: Any) -> None:
-            pass
-
-    server = Server(("127.0.0.1", 0), Handler)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    site = Site(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    return site, server
-
-
 @pytest.fixture
 def site() -> Iterator[Site]:
     found, server = serve()
@@ -147,47 +91,18 @@ def tls_site(tmp_path: Path) -> Iterator[Callable[..., tuple[Site, Path]]]:
     servers = []
 
     def start(host: str = "127.0.0.1", first_day: int = -1, last_day: int = 1) -> tuple[Site, Path]:
-        certificate = tmp_path / f"{host}{first_day}{last_day}.pem"
-        certificate.write_bytes(_certificate(host, first_day, last_day))
+        file = tmp_path / f"{host}{first_day}{last_day}.pem"
+        file.write_bytes(certificate(host, first_day, last_day))
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(certificate)
+        tls.load_cert_chain(file)
         found, server = serve(tls)
         servers.append(server)
-        return found, certificate
+        return found, file
 
     yield start
     for server in servers:
         server.shutdown()
         server.server_close()
-
-
-def _certificate(host: str, first_day: int, last_day: int) -> bytes:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.timezone.utc)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    try:
-        subject: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        subject = x509.DNSName(host)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + datetime.timedelta(days=first_day))
-        .not_valid_after(now + datetime.timedelta(days=last_day))
-        .add_extension(x509.SubjectAlternativeName([subject]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ) + certificate.public_bytes(serialization.Encoding.PEM)
 
 
 # -- PostgreSQL --------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ from .conftest import Site, free_port
         ("requests_total", {"baseline_query": "zero", "max_ratio": 2}, "unknown", 120),
         ("requests_total", {"baseline_query": "no_such_metric", "max_ratio": 2}, "unknown", 120),
         ("requests_total", {"baseline_offset": 86400, "max_ratio": 2}, "unknown", 120),
+        ("requests_total", {"baseline_at": "2001-01-01T00:00:00Z", "max_ratio": 2}, "unknown", 120),
+        ("requests_total", {"baseline_query": "zero", "max_increase": 120}, "pass", 120),
+        ("requests_total", {"baseline_query": "zero", "max_increase": 119}, "fail", 120),
+        ("broken", {"baseline_query": "zero", "max_increase": 1}, "unknown", "NaN"),
+        ("requests_total", {"baseline_query": "broken", "max_increase": 1}, "unknown", 120),
         ("requests_total", {"min": 200, "baseline_query": "requests_total", "max_ratio": 2}, "fail", 120),
     ],
 )
@@ -47,6 +53,14 @@ def test_the_evidence_names_both_numbers(ask: Callable[..., Any], prometheus: st
     seen = ask("metric", url=prometheus, query="requests_total", baseline_query="requests_total / 4", max_ratio=2)
     assert seen.detail == "the metric is 120, 4.00 times its baseline 30; allowed is at most 2"
     assert seen.extra["baseline"] == 30
+
+
+def test_a_moment_of_the_past_is_asked_for(ask: Callable[..., Any], prometheus: str) -> None:
+    moment = datetime.now(timezone.utc) - timedelta(seconds=2)
+    seen = ask("metric", url=prometheus, query="time()", baseline_at=moment.isoformat(), max_increase=60)
+    assert seen.answer == "pass"
+    assert seen.extra["baseline"] == pytest.approx(moment.timestamp(), abs=0.01)
+    assert seen.value - seen.extra["baseline"] == pytest.approx(seen.extra["baseline_offset"], abs=0.01)
 
 
 def test_a_query_that_is_none(ask: Callable[..., Any], prometheus: str) -> None:
@@ -91,9 +105,19 @@ def test_path_prefix_and_token(ask: Callable[..., Any], site: Site, tmp_path: Pa
         ({"query": "x", "min": 1}, "needs the option 'url'"),
         ({"url": "http://x"}, "needs the option 'query'"),
         ({"url": "http://x", "query": "x"}, "nothing is expected of the metric"),
-        ({"url": "http://x", "query": "x", "max_ratio": 2}, "a ratio and a baseline belong together"),
-        ({"url": "http://x", "query": "x", "min": 1, "baseline_query": "y"}, "a ratio and a baseline belong together"),
+        ({"url": "http://x", "query": "x", "max_ratio": 2}, "and a baseline belong together"),
+        (
+            {"url": "http://x", "query": "x", "min": 1, "baseline_query": "y"},
+            "and a baseline belong together",
+        ),
         ({"url": "http://x", "query": "x", "baseline_offset": 0, "max_ratio": 1}, "must be more than 0"),
+        ({"url": "http://x", "query": "x", "max_increase": 1}, "and a baseline belong together"),
+        ({"url": "http://x", "query": "x", "baseline_at": "noon", "max_ratio": 1}, "which is no ISO 8601 time"),
+        ({"url": "http://x", "query": "x", "baseline_at": "2999-01-01T00:00:00Z", "max_ratio": 1}, "still to come"),
+        (
+            {"url": "http://x", "query": "x", "baseline_at": "2026-01-01", "baseline_offset": 9, "max_ratio": 1},
+            "name two times",
+        ),
     ],
 )
 def test_wrong_options(build: Callable[..., Any], options: dict[str, Any], sentence: str) -> None:
