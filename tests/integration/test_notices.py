@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.lab.lab import Lab
+from tests.lab.waiting import wait_until
 from tests.support.measure import FLAG, dual_writing, figures, restart
-from tests.support.play import Ended, call, environ
+from tests.support.play import ROOT, Ended, call, environ
 from tests.support.published import published
 from tests.support.receivers import Mailbox, Site, mail_server, serving
 
@@ -46,6 +49,18 @@ def run(lab: Lab, reports: Path) -> Run:
     return playbook
 
 
+def measured(lab: Lab) -> None:
+    """Wait until Prometheus has a rate: without one there is no "before" to compare with."""
+    query = urllib.parse.urlencode({"query": "sum(rate(http_requests_total[10s])) > 0"})
+    url = f"{lab.state['prometheus']['url']}/api/v1/query?{query}"
+
+    def has_a_rate() -> bool:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(json.load(answer)["data"]["result"])
+
+    wait_until(has_a_rate, "a rate of requests in Prometheus")
+
+
 def end_of(ended: Ended) -> dict[str, Any]:
     """Return the data of the entry that closed a run; what was told to whom stands behind it."""
     return next(one["data"] for one in ended.entries() if one["type"] == "close")
@@ -60,6 +75,7 @@ def test_a_rollback_tells_by_webhook_mail_and_file_and_its_checklist_passes(
     lab: Lab, run: Run, site: Site, mailbox: Mailbox, tmp_path: Path
 ) -> None:
     dual_writing(lab)
+    measured(lab)
     mail = {"kind": "mail", "host": "127.0.0.1", "port": mailbox.port, "tls": "none"}
     channels = [
         {"kind": "webhook", "url": f"{site.url}/hook"},
@@ -92,7 +108,7 @@ def test_a_rollback_tells_by_webhook_mail_and_file_and_its_checklist_passes(
 
     # somebody switches it on again behind our back
     restart(lab, "true")
-    looked = run("verify")
+    looked = run("verify", dualwrite_verify_timeout=3)
     assert looked.rc != 0
     assert item(looked, "Flag changes applied").startswith("FAIL")
     assert item(looked, "No dual-write lines in the logs").startswith("FAIL")
@@ -112,12 +128,15 @@ def test_what_cannot_be_told_fails_no_rollback_delays_no_flag_and_shows_no_secre
         {"kind": "slack", "name": "wrong", "url": "{{ lookup('env', 'WRONG') }}"},
         {"kind": "mail", "host": "127.0.0.1", "port": mailbox.port, "tls": "none", "from": "r@shop", "to": "ann@shop"},
         {"kind": "module", "name": "theirs", "module": "community.general.mail", "arguments": arguments},
-        {"kind": "module", "name": "lacking", "module": "community.nowhere.slack", "arguments": {"token": CANARY}},
+        {
+            "kind": "module",
+            "name": "lacking",
+            "module": "community.nowhere.slack",
+            "arguments": {"token": "{{ lookup('env', 'TOKEN') }}"},
+        },
     ]
-    ours = environ()["ANSIBLE_COLLECTIONS_PATH"] if "ANSIBLE_COLLECTIONS_PATH" in environ() else ""
-    env = {"SLOW": f"{site.url}/slow/{CANARY}", "WRONG": f"{site.url}/wrong/{CANARY}"}
-    paths = f"{Path(__file__).resolve().parents[2] / '.cache' / 'collections'}:{published('community.general')}"
-    env["ANSIBLE_COLLECTIONS_PATH"] = f"{ours}:{paths}".lstrip(":")
+    env = {"SLOW": f"{site.url}/slow/{CANARY}", "WRONG": f"{site.url}/wrong/{CANARY}", "TOKEN": CANARY}
+    env["ANSIBLE_COLLECTIONS_PATH"] = f"{ROOT / '.cache' / 'collections'}:{published('community.general')}"
     ended = run("rollback_dual_write", "-vvvv", env=env, dualwrite_notices=channels)
     assert ended.rc == 0, ended.text
     entries = ended.entries()

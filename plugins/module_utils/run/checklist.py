@@ -144,7 +144,7 @@ def _by_probes(key: str, found: Sequence[Mapping[str, Any]], hosts: Sequence[Hos
     if bad:
         failing = [one for one in bad if one.get("answer") == FAIL]
         told = (failing or bad)[0]
-        said = f"{len(bad)} of {len(found)} answers are no pass: {told.get('detail') or told.get('probe')}"
+        said = f"{len(bad)} of {len(found)} answers don't pass, {told.get('detail') or told.get('probe')}"
         return FAIL if failing else UNKNOWN, said
     asked = {one.get("host") for one in found}
     silent = [one.host for one in hosts if one.host not in asked]
