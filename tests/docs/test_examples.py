@@ -34,6 +34,7 @@ ON_THE_LAB = {
     "sql_cleanup": [0, 1],
     "sql_undo_cleanup": [0],
     "triage": [0, 1, 2],
+    "notify": [0],
 }
 OF_A_DATABASE = {"backup_info": [0, 1], "backup_restore": [0, 1, 2, 3]}
 ON_A_HOST = {"run_lock": [0, 2], "flag": [1], "flag_info": [0, 1], "workload": [0, 1]}
@@ -146,6 +147,7 @@ def test_the_examples_hold_on_the_lab(lab: Lab, tmp_path: Path) -> None:
         "login_db: shop": f"login_db: {database['dbname']}",
         "/etc/dualwrite/passfile": database["pgpass_file"],
         "/var/lib/dualwrite": str(tmp_path),
+        r"mail\.shop\.internal": "127.0.0.1",
         **{rf"\b{name}\b": table for name, table in TABLES.items()},
     }
     workloads = [

@@ -85,7 +85,8 @@ def plan(params: Mapping[str, Any]) -> Plan:
     wanted = [one for one in channels if one.wants(event, urgency) and one.name not in told]
     made = Plan(event, record, wrong=wrong)
     made.channels = [one for one in wanted if one.kind != MODULE]
-    made.by_module = [one for one in wanted if one.kind == MODULE]
+    # a module of Ansible's can't be called beside the run, and the flag is not to wait for one
+    made.by_module = [one for one in wanted if one.kind == MODULE and event != START]
     made.notice = _notice(params, shown, event, urgency, record.store.place)
     if event == START:
         made.notice["markdown"] = words.start_markdown(made.notice)
