@@ -52,6 +52,7 @@ PHASES = {
     "flag_info": "read",
     "health_probe": "verify",
     "notify": "notify",
+    "run_answers": "answers",
     "run_lock": "lock",
     "run_record": "record",
     "sql_baseline": "baseline",
@@ -63,6 +64,8 @@ PHASES = {
 ON_CONTROLLER = ("run_record", "notify")
 EVERYTHING = 3
 MARKS = ("DRIFT", "UNKNOWN")
+#: what went well in these is told with -v only
+QUIET = ("add", "answers")
 
 
 class CallbackModule(Default):
@@ -221,7 +224,7 @@ class CallbackModule(Default):
         task, host = _task(result), _host(result)
         name = _ours(task)
         self._remember(name, data, host)
-        if name and not (data.get("phase") == "add" and not self._display.verbosity):
+        if name and not (data.get("phase") in QUIET and not self._display.verbosity):
             words = str(data.get("summary") or ("hidden by no_log" if "censored" in data else task.get_name()))
             check = "(check) " if task.check_mode and "check mode" not in words else ""
             color = C.COLOR_CHANGED if data.get("changed") else C.COLOR_OK

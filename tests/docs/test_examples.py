@@ -27,6 +27,7 @@ from tests.support.units import dual_writing, holders, need_hosts
 MODULES = ROOT / "plugins" / "modules"
 # Which example (counted from 0) of which module runs where.
 ON_THE_LAB = {
+    "run_answers": [0],
     "run_record": [0, 1, 2, 3],
     "flag": [0],
     "health_probe": [0, 1, 2, 3],
