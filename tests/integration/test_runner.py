@@ -113,7 +113,11 @@ def test_a_job_that_died_with_its_node_is_finished_by_one_on_another(lab, node, 
     [
         ("rollback_dual_write", "dualwrite_reason", "{{{{ lookup('pipe', 'touch {0}') }}}}"),
         ("triage", "dualwrite_symptoms", ["{{% if lookup('pipe', 'touch {0}') %}}{{% endif %}}"]),
-        ("status", "dualwrite_ticket", "#jinja2: variable_start_string:'<', variable_end_string:'>'\n<lookup('pipe','touch {0}')>"),
+        (
+            "status",
+            "dualwrite_ticket",
+            "#jinja2: variable_start_string:'<', variable_end_string:'>'\n<lookup('pipe','touch {0}')>",
+        ),
     ],
     ids=["reason", "symptoms", "delimiters"],
 )
