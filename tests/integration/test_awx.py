@@ -64,13 +64,16 @@ def loaded(name: str) -> dict[str, Any]:
 
 
 OBJECTS = loaded("playbooks/awx/vars/objects.yml")
-#: one of each kind: with an approval and without, sliced and not, with and without a survey
-SOME = {
-    "awx_templates": [
-        one for one in OBJECTS["awx_templates"] if one["playbook"] in ("rollback_dual_write", "drill", "verify")
-    ],
-    "awx_drills": OBJECTS["awx_drills"][:1],
-}
+
+
+def some(*playbooks: str) -> list[dict[str, Any]]:
+    """Return the templates of these playbooks: each costs a module's start, and the rest is judged without AWX."""
+    return [one for one in OBJECTS["awx_templates"] if one["playbook"] in playbooks]
+
+
+#: of each kind: with an approval and without, sliced and not, with and without a survey
+FIRST = some("rollback_dual_write", "restore_backup", "triage", "drill", "verify", "status")
+SECOND = some("rollback_dual_write", "drill", "verify")
 QUESTIONS = [*sum(OBJECTS["awx_guard_questions"].values(), []), *OBJECTS["awx_questions"].values()]
 
 
@@ -98,13 +101,13 @@ def configure(awx: Awx, folder: Path, token: str = TOKEN, **more: Any) -> Ended:
 
 
 def test_awx_is_configured_and_the_second_time_nothing_changes(awx, tmp_path):
-    ended = configure(awx, tmp_path)
+    ended = configure(awx, tmp_path, awx_templates=FIRST)
     assert ended.rc == 0, ended.text[-3000:]
     assert awx.problems == []
     assert SECRET not in ended.text
     assert WEBHOOK not in ended.text
     made = len(awx.changes)
-    again = configure(awx, tmp_path, **SOME)
+    again = configure(awx, tmp_path, awx_templates=SECOND, awx_drills=OBJECTS["awx_drills"][:1])
     assert again.rc == 0, again.text[-3000:]
     assert again.recap()["localhost"]["changed"] == 0, again.text[-3000:]
     assert awx.changes[made:] == []
@@ -116,7 +119,7 @@ def test_awx_is_configured_and_the_second_time_nothing_changes(awx, tmp_path):
     restore = awx.one("job_templates", "Restore a backup (production)")
     assert restore["job_slice_count"] == 1, "a database is restored once, not once in each slice"
     assert awx.linked[f"{template['url']}credentials/"] == [awx.one("credentials", "production database")["id"]]
-    assert len(awx.names("job_templates")) == len(OBJECTS["awx_templates"])
+    assert awx.names("job_templates") == [f"{one['name']} (production)" for one in FIRST]
     assert awx.one("credentials", "production database")["inputs"]["password"] == SECRET
     assert awx.one("inventory_sources", "production of the project")["source_path"] == "inventories/production"
 
@@ -124,7 +127,8 @@ def test_awx_is_configured_and_the_second_time_nothing_changes(awx, tmp_path):
 def test_a_protected_environment_asks_and_waits_for_an_approval(awx):
     questions = {one["variable"]: one for one in awx.survey("job_templates", "Roll back dual-write (production)")}
     assert [questions[f"dualwrite_{name}"]["required"] for name in ("confirm", "reason", "ticket")] == [True] * 3
-    for name in ("Roll back dual-write", "Enable dual-write", "Clean up test data", "Restore a backup"):
+    assert len(awx.objects["workflow_job_templates"]) == 2
+    for name in ("Roll back dual-write", "Restore a backup"):
         flow = awx.one("workflow_job_templates", f"{name} (production, after approval)")
         nodes = {
             one["identifier"]: one
@@ -177,6 +181,15 @@ def test_every_answer_is_read_by_our_playbooks_and_of_the_kind_that_they_take():
 def test_every_playbook_that_a_template_names_exists(template):
     assert (ROOT / "playbooks" / f"{template['playbook']}.yml").exists()
     assert set(template["asks"]) <= set(OBJECTS["awx_questions"])
+
+
+@pytest.mark.parametrize("template", OBJECTS["awx_templates"], ids=lambda one: one["playbook"])
+@pytest.mark.parametrize("guard", ["protected", "open"])
+def test_every_survey_is_one_that_awx_takes(template, guard):
+    asked = OBJECTS["awx_guard_questions"][guard] if template["guard"] else []
+    asked = asked + [OBJECTS["awx_questions"][name] for name in template["asks"]]
+    if asked:
+        judge_survey({"name": template["name"], "description": "", "spec": asked})
 
 
 def test_every_playbook_of_ours_has_a_template():

@@ -1,8 +1,8 @@
 """A FAKE of the part of AWX's API that the modules of awx.awx 24.6 speak: no AWX server can be had here.
 
-It keeps what is posted and answers as AWX does where that matters for configuring it: an encrypted field is never given
-back, a survey, a schedule and an injector are judged by AWX's own rules as its documentation tells them, a playbook must
-be in the project. It runs nothing. The modules that talk to it are the real ones.
+It keeps what is posted and answers as AWX does where that matters for configuring it: an encrypted field is never
+given back, a survey, a schedule and an injector are judged by AWX's own rules as far as we know them, a playbook
+must be in the project. It runs nothing. The modules that talk to it are the real ones.
 """
 
 from __future__ import annotations
