@@ -64,8 +64,10 @@ def test_a_rollback_is_launched_and_its_events_tell_its_phases(lab, node, report
 def test_a_job_in_check_mode_changes_nothing(lab, node, reports, dual_writing):
     before = State.of(lab)
     known = newest_run(reports)
-    job = node.launch("rollback_dual_write", BRISK, "--check", "--diff")
+    launched = {**BRISK, "awx_user_name": "", "tower_user_name": "tom"}
+    job = node.launch("rollback_dual_write", launched, "--check", "--diff")
     assert (job.status, job.rc) == ("successful", 0), job.text
+    assert job.results("run_record")[0]["operator"] == "tom"
     assert job.results("flag")[0]["changed"]
     assert State.of(lab) == before
     assert newest_run(reports) == known
@@ -132,4 +134,16 @@ def test_a_template_in_an_answer_is_never_evaluated(lab, node, reports, tmp_path
     assert told["msg"].startswith(name)
     assert "never evaluated" in told["msg"]
     assert job.modules() == []
+    assert (State.of(lab), newest_run(reports)) == (before, known)
+    # the answer is a hostile one indeed: a play without our guard evaluates it
+    read = {"name": "Read it", "ansible.builtin.debug": {"msg": f"{{{{ {name} }}}}"}}
+    node.launch([{"name": "Unguarded", "hosts": "all", "gather_facts": False, "tasks": [read]}], {name: value})
+    assert marker.exists()
+
+
+def test_an_answer_of_another_kind_is_refused(lab, node, reports):
+    before, known = State.of(lab), newest_run(reports)
+    job = node.launch("rollback_dual_write", {**BRISK, "dualwrite_reason": ["a", "list"]})
+    assert (job.status, job.rc) == ("failed", 2)
+    assert "dualwrite_reason: the answer must be a text, and is a list" in job.results("run_answers")[0]["msg"]
     assert (State.of(lab), newest_run(reports)) == (before, known)

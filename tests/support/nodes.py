@@ -84,13 +84,13 @@ class Node:
                     shutil.copy2(ROOT / name, target, follow_symlinks=False)
             yield Path(folder)
 
-    def launch(self, playbook: str, answers: Mapping[str, Any], *more: str, inventory: str = "lab") -> Launched:
-        """Run a playbook of the project to its end, with the answers of a survey."""
+    def launch(self, playbook: str | list[Any], answers: Mapping[str, Any], *more: str) -> Launched:
+        """Run a playbook of the project, or these plays, to the end, with the answers of a survey."""
         with self.private() as folder:
             run = ansible_runner.run(
                 private_data_dir=str(folder),
-                playbook=f"playbooks/{playbook}.yml",
-                inventory=str(folder / "project" / "inventories" / inventory),
+                playbook=f"playbooks/{playbook}.yml" if isinstance(playbook, str) else playbook,
+                inventory=str(folder / "project" / "inventories" / "lab"),
                 extravars={**LAUNCHED_BY, **answers},
                 envvars=self.environ,
                 cmdline=" ".join(more) or None,
