@@ -71,9 +71,9 @@ def some(*playbooks: str) -> list[dict[str, Any]]:
     return [one for one in OBJECTS["awx_templates"] if one["playbook"] in playbooks]
 
 
-#: of each kind: with an approval and without, sliced and not, with and without a survey
-FIRST = some("rollback_dual_write", "restore_backup", "triage", "drill", "verify", "status")
-SECOND = some("rollback_dual_write", "drill", "verify")
+#: of each kind: with an approval and without, sliced and not, with and without a survey (the second time: with one)
+FIRST = some("rollback_dual_write", "restore_backup", "drill", "verify")
+SECOND = some("rollback_dual_write", "drill")
 QUESTIONS = [*sum(OBJECTS["awx_guard_questions"].values(), []), *OBJECTS["awx_questions"].values()]
 
 

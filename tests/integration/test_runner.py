@@ -113,7 +113,6 @@ def test_a_job_that_died_with_its_node_is_finished_by_one_on_another(lab, node, 
 @pytest.mark.parametrize(
     ("playbook", "name", "hostile"),
     [
-        ("rollback_dual_write", "dualwrite_reason", "{{{{ lookup('pipe', 'touch {0}') }}}}"),
         ("triage", "dualwrite_symptoms", ["{{% if lookup('pipe', 'touch {0}') %}}{{% endif %}}"]),
         (
             "status",
@@ -121,7 +120,7 @@ def test_a_job_that_died_with_its_node_is_finished_by_one_on_another(lab, node, 
             "#jinja2: variable_start_string:'<', variable_end_string:'>'\n<lookup('pipe','touch {0}')>",
         ),
     ],
-    ids=["reason", "symptoms", "delimiters"],
+    ids=["symptoms", "delimiters"],
 )
 def test_a_template_in_an_answer_is_never_evaluated(lab, node, reports, tmp_path, playbook, name, hostile):
     marker = tmp_path / "evaluated"
