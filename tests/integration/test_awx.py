@@ -97,9 +97,10 @@ def configure(awx: Awx, folder: Path, token: str = TOKEN, **more: Any) -> Ended:
         AWX_WEBHOOK_URL=WEBHOOK,
     )
     argv = ["ansible-playbook", "playbooks/awx/configure.yml", "-i", "localhost,", "-e", f"@{path}"]
-    return call(argv, folder, env, cwd=ROOT)
+    return call(argv, folder, env, cwd=ROOT, timeout=280)
 
 
+@pytest.mark.timeout(600)
 def test_awx_is_configured_and_the_second_time_nothing_changes(awx, tmp_path):
     ended = configure(awx, tmp_path, awx_templates=FIRST)
     assert ended.rc == 0, ended.text[-3000:]
