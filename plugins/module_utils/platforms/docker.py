@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from ..core.deadline import Deadline, wait_until
-from ..core.errors import CommandFailed, DeadlinePassed, InvalidInput, Unreachable
+from ..core.errors import CommandFailed, DeadlinePassed, InvalidInput, RollbackError, Unreachable
 from ..core.process import Finished, run
 from ..core.redact import redact_text
+from ..core.together import Together
 
+T = TypeVar("T")
+_TOGETHER = Together()
 #: seconds for a question to the engine, and for how long one that does not answer is asked again
 ASK, AGAIN = 30.0, 6.0
 #: what the client says when the engine goes away or is not there: it may come back
@@ -39,6 +42,8 @@ class Docker:
         self.environ = {**os.environ, "LC_ALL": "C", "NO_COLOR": "1", "COMPOSE_ANSI": "never"}
         #: how often the engine did not answer: what it was told may be lost
         self.times_away = 0
+        #: whether other workloads of this engine are looked at in the same call: they put their questions together
+        self.among_others = False
         #: how long questions wait for an engine that is away; a few seconds when None
         self.until: Deadline | None = None
 
@@ -78,6 +83,29 @@ class Docker:
                 raise
             raise self._away(said[0]) from error
 
+    def together(self, words: Sequence[str], work: Callable[[], T]) -> T:
+        """Return what ``work`` returns, asked once for all workloads of this engine that want it at this moment.
+
+        ``words`` say what is asked. Raises as ``work`` does; the error names this workload.
+        """
+        if not self.among_others:
+            return work()
+
+        def told() -> tuple[T | None, RollbackError | None, int]:
+            away = self.times_away
+            try:
+                return work(), None, self.times_away - away
+            except RollbackError as error:
+                return None, error, self.times_away - away
+
+        (answer, error, away), by_another = _TOGETHER.ask((*self.argv, *words), told)
+        self.times_away += away if by_another else 0
+        if error and by_another:
+            raise type(error)(error.what, where=self.where, hint=error.hint, evidence=error.evidence) from error
+        if error:
+            raise error
+        return cast(T, answer)
+
     def _away(self, said: str) -> Unreachable:
         return Unreachable(
             f"the Docker engine does not answer: {said}",
@@ -97,12 +125,14 @@ class Docker:
 
     def engine(self) -> str:
         """Return the engine's id."""
-        return self.run("info", "--format", "{{.ID}}").stdout.strip()
+        words = ("info", "--format", "{{.ID}}")
+        return self.together(words, lambda: self.run(*words)).stdout.strip()
 
     def image(self, reference: str) -> str:
         """Return the id of the image that a reference names on the engine now, empty when it names none."""
         try:
-            return self.run("image", "inspect", "--format", "{{.Id}}", reference).stdout.strip()
+            words = ("image", "inspect", "--format", "{{.Id}}", reference)
+            return self.together(words, lambda: self.run(*words)).stdout.strip()
         except CommandFailed as error:
             if "no such image" in error.what.lower():
                 return ""
@@ -118,4 +148,5 @@ class Docker:
     def containers(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return what the engine says of every container with these labels, running or not."""
         filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}={value}")]
-        return self.inspect(self.run("ps", "--all", "--quiet", "--no-trunc", *filters).stdout.split())
+        words = ("ps", "--all", "--quiet", "--no-trunc", *filters)
+        return self.together(words, lambda: self.inspect(self.run(*words).stdout.split()))

@@ -13,7 +13,7 @@ from ..core.booleans import BooleanWords
 from ..core.deadline import Deadline, wait_until
 from ..core.errors import CommandFailed, DeadlinePassed, RollbackError, VerificationFailed
 from ..core.evidence import utc_now
-from ..core.parallel import for_each
+from ..core.parallel import for_each, of_each
 from ..core.result import Timings, result
 from ..platforms.base import Carrier, Change, Platform
 from . import flag_plan
@@ -58,7 +58,7 @@ def set_flags(params: Mapping[str, Any], *, check: bool = False) -> dict[str, An
     with contextlib.ExitStack() as held:
         if not check:
             with timings.phase("wait"):
-                touched = {thing for platform in platforms.values() for thing in platform.touches()}
+                touched = set().union(*of_each(platforms, lambda name: platforms[name].touches()).values())
                 held.enter_context(one_at_a_time(touched, deadline))
         change.read(params["known_flags"])
         require_identity(platforms, params.get("identity") or {})

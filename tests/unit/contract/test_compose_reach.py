@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline import Deadline, wait_until
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms import compose_containers, compose_reach
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.docker import Docker
-from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench
+from ansible_collections.dualwrite.rollback.tests.unit.contract.compose_bench import ComposeBench, held, read
 from ansible_collections.dualwrite.rollback.tests.unit.platforms.shop import FLAG
 
 ON = {FLAG: "true"}
@@ -88,3 +90,24 @@ def test_a_container_that_can_not_be_looked_into_is_told_as_it_was_made(
         ("container closed-1 of service closed, as it was made", ON),
         ("container open-1 of service open: sleep 300", ON),
     ]
+
+
+def test_a_project_is_asked_once_for_all_its_services(compose_bench: ComposeBench, tmp_path: Path) -> None:
+    """Compose reads its files once a round, twice where one came late; it was six times each for six services."""
+    bench, names = compose_bench, [f"web{number}" for number in range(6)]
+    said, client = tmp_path / "said", tmp_path / "docker"
+    client.write_text(f'#!/bin/sh\necho "$*" >> {said}\nexec docker "$@"\n')
+    client.chmod(0o755)
+    entries = [bench.options(one, docker_cli=str(client)) for one in names]
+    for one in names:
+        bench.service(one, environment={FLAG: "true"})
+    bench.start(*names)
+    wait_until(lambda: len(read(bench, *entries)["instances"]) == 18, Deadline(15), what="the start of all processes")
+    said.unlink()
+    told = bench.set(*entries)
+    assert {value for one in names for value in held(told, one)} == {"false"}
+    assert bench.file.read_text().count(f'"{FLAG}": "false"') == 6
+    asked = [one.split() for one in said.read_text().splitlines()]
+    assert sum("config" in one for one in asked) <= 12, asked
+    assert sum(one[0] == "info" for one in asked) == 1
+    assert sum("up" in one for one in asked) == 1
