@@ -72,10 +72,10 @@ options:
             those that carry the flags (default all that declare one); C(shared_with), a list of objects that take
             their value from the same place and may change with it; C(override), whether a flag goes into the pod
             template where its source must not be edited; C(roll_over), whether somebody else's roll is no obstacle;
-            C(pause_managers), whether Argo CD and Flux are paused while a flag is not as they declare it (default
-            V(false)), and C(argocd_namespace), where the Applications are; C(wait_timeout), seconds until new pods are
-            available and old ones are gone (default V(600)); C(instance_match), C(stable_for) and C(may_be_stopped) as
-            above.
+            C(pause_managers), whether Argo CD and Flux are paused while a flag is not as they declare it, and while the
+            workload is stopped (default V(false)), and C(argocd_namespace), where the Applications are;
+            C(wait_timeout), seconds until new pods are available and old ones are gone (default V(600));
+            C(instance_match), C(stable_for) and C(may_be_stopped) as above.
         type: dict
         default: {}
   boolean_words:

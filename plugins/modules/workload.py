@@ -83,6 +83,12 @@ after:
   returned: once everything was read, also on failure
   type: dict
   sample: {web: {instances: 0}, worker: {instances: 0}}
+notes:
+  description: What an operator should know besides, as who is paused while the workloads rest. Not in check mode.
+  returned: once everything was read, also on failure
+  type: list
+  elements: str
+  sample: []
 timings:
   description: Seconds per phase.
   returned: once everything was read, also on failure

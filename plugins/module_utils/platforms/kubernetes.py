@@ -52,7 +52,7 @@ class KubernetesPlatform(Platform):
         "label_selectors": "labels (key=value) of the objects, instead of a name",
         "containers": "names of the containers that carry the flags; all that declare one when not given",
         "shared_with": "names of objects that take their value from the same place and may change with it",
-        "pause_managers": "whether Argo CD and Flux are paused while a flag is not as they declare it",
+        "pause_managers": "whether Argo CD and Flux are paused while a flag, or the scale, is not as they declare it",
         "argocd_namespace": "namespace of the Argo CD Applications that keep the objects",
         "override": "whether a flag is put into the pod template where its source must not be edited",
         "roll_over": "whether a roll that somebody else has begun is no obstacle",
@@ -368,7 +368,7 @@ class KubernetesPlatform(Platform):
     def stop(self, deadline: Deadline) -> Stopped:
         """Make the objects have no pods; what ran is remembered on each of them."""
         kubernetes_rights.require(self.api, self.namespace, kubernetes_rights.to_change(self.kind))
-        state = self._each(lambda target: kubernetes_scale.stop(target, deadline))
+        state = self._each(lambda target: kubernetes_scale.stop(target, deadline, self.pausing))
         return Stopped(self.name, kubernetes_scale.together(state))
 
     def remembered(self) -> Stopped | None:
@@ -383,7 +383,7 @@ class KubernetesPlatform(Platform):
 
         def begin(target: Target) -> None:
             state = kubernetes_scale.of(stopped.state, target)
-            kubernetes_scale.start(target, state, deadline, self.wait_timeout, self.stable_for)
+            kubernetes_scale.start(target, state, deadline, self.pausing, self.wait_timeout, self.stable_for)
 
         self._each(begin)
 

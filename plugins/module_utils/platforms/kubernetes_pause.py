@@ -1,7 +1,7 @@
 # Copyright: the dualwrite.rollback contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pause who would bring an old value back (Argo CD, Flux), and let them go on when the value is back itself.
+"""Pause who would bring an old value, or stopped pods, back (Argo CD, Flux); let them go on when these are back itself.
 
 What was paused is remembered on the manager's own object, with the values of before, so that any controller can end the
 pause: as soon as every place has its value of before again. A manager that somebody else has paused is left alone.
@@ -33,6 +33,8 @@ Step = tuple[Optional[bool], Optional[bool]]
 #: place of a value -> its step
 Edits = Mapping[str, Step]
 Memory = dict[str, Any]
+#: how the place is called whose value is that an object has pods
+PODS = "the pods of"
 
 
 def syncs(manager: Manager, thing: Mapping[str, Any]) -> bool:
@@ -141,6 +143,7 @@ class Pausing:
         self.shared = Pauses()
         self._kept: dict[str, dict[Manager, dict[str, Step]]] = {}
         self._expected: dict[str, list[str]] = {}
+        self._of_resting: dict[Manager, None] = {}
 
     def _keepers(self, thing: Mapping[str, Any] | None) -> list[Manager]:
         return that_sync_here(self.api, thing, self.argocd_namespace) if thing is not None else []
@@ -188,8 +191,7 @@ class Pausing:
         """Pause, or let go on, as it was planned for the object of that name; edits that fail take it back."""
         self._expected.pop(name, None)
         try:
-            for manager, edits in self._kept.get(name, {}).items():
-                self.shared.settle(self.api, manager, edits)
+            self.settle(name)
             yield
         except RollbackError:
             with contextlib.suppress(RollbackError):
@@ -201,9 +203,26 @@ class Pausing:
         for manager, edits in self._kept.get(name, {}).items():
             self.shared.settle(self.api, manager, {place: (value, was) for place, (was, value) in edits.items()})
 
+    def plan_scale(self, target: Target, thing: Mapping[str, Any], *, was: bool, runs: bool) -> None:
+        """Find out who would bring an object's pods back, or is to go on because they are back, and whether it can.
+
+        Raises Refused as ``plan`` does.
+        """
+        keepers = self._keepers(thing) if self.allowed else []
+        kept: dict[Manager, dict[str, Step]] = {one: {f"{PODS} {target.where}": (was, runs)} for one in keepers}
+        for manager in kept:
+            _required(self.api, target.where, manager)
+        self._kept[target.name] = kept
+        self._of_resting.update(dict.fromkeys(kept))
+
+    def settle(self, name: str) -> None:
+        """Pause, or let go on, as it was planned for the object of that name."""
+        for manager, edits in self._kept.get(name, {}).items():
+            self.shared.settle(self.api, manager, edits)
+
     def notes(self, things: Sequence[tuple[Changes, Mapping[str, Any]]], flags: Sequence[str]) -> list[str]:
         """Return who is to be paused, who goes on, and who is paused by us and since when."""
-        found: dict[Manager, None] = {}
+        found = dict(self._of_resting)
         for changes, thing in things:
             try:
                 data = changes.data()
@@ -247,12 +266,16 @@ def standing(api: Api, found: Sequence[Manager]) -> list[str]:
         except RollbackError:
             continue
         if memory is not None:
-            back = ", ".join(f"{place} is {_word(value)}" for place, value in sorted(memory["former"].items()))
+            back = ", ".join(_back(place, value) for place, value in sorted(memory["former"].items()))
             told.append(
                 f"{manager.told} is paused by us since {memory.get('since')}: it goes on when {back} again, "
                 f"or by hand ({manager.resume})"
             )
     return told
+
+
+def _back(place: str, value: bool | None) -> str:
+    return f"{place} run" if place.startswith(PODS) else f"{place} is {_word(value)}"
 
 
 def _word(value: bool | None) -> str:

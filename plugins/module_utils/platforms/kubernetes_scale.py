@@ -5,19 +5,22 @@
 
 A HorizontalPodAutoscaler keeps its limits: it rests while the number of pods is zero, and goes on when it is not. KEDA
 would scale up from zero, so its ScaledObject is paused, by KEDA's own annotation, until the object is started again.
+Argo CD and Flux would write the number of pods back, so they are paused too where the inventory allows it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from ..core.deadline import Deadline, wait_until
-from ..core.errors import DeadlinePassed, Refused
+from ..core.errors import DeadlinePassed, Refused, RollbackError
 from .kubernetes_jobs import Scheduled
 from .kubernetes_managers import scaled_objects
 from .kubernetes_objects import NOWHERE, SCALE, Object, annotations_of, escaped, set_annotation, unchanged
+from .kubernetes_pause import Pausing
 from .kubernetes_pods import alive
 from .kubernetes_rights import Right, require
 from .kubernetes_roll import LOOK, Target, new_roll
@@ -68,10 +71,11 @@ def remembered(thing: Mapping[str, Any]) -> State | None:
     return state if isinstance(state, dict) else None
 
 
-def stop(target: Target, deadline: Deadline) -> State:
+def stop(target: Target, deadline: Deadline, pausing: Pausing) -> State:
     """Make an object have no pods, after writing down what it ran, and return what it ran until now.
 
-    A second stop replaces nothing of what the first one has written down.
+    A second stop replaces nothing of what the first one has written down. Who would bring the pods back is paused
+    first, where that is allowed, and goes on when the object could not be stopped.
     """
     before: State = {}
 
@@ -82,13 +86,20 @@ def stop(target: Target, deadline: Deadline) -> State:
         noted = set_annotation(thing, "", SCALE, json.dumps(now)) if remembered(thing) is None else []
         return noted if rests(now) else [*noted, *_resting(target, thing)]
 
-    target.get(deadline)
+    thing = target.get(deadline)
     scaled = _of_keda(target)
     needed = [Right(verb, "scaledobjects", "keda.sh", name) for name in scaled for verb in ("get", "patch")]
     require(target.api, target.namespace, needed)
-    for name in scaled:
-        _pause(target, name, deadline, paused=True)
-    target.change(operations, deadline)
+    pausing.plan_scale(target, thing, was=not rests(runs(target, thing)), runs=False)
+    try:
+        pausing.settle(target.name)
+        for name in scaled:
+            _pause(target, name, deadline, paused=True)
+        target.change(operations, deadline)
+    except RollbackError:
+        with contextlib.suppress(RollbackError):
+            pausing.before_undo(target.name)
+        raise
     _await_none(target, deadline)
     return before
 
@@ -119,8 +130,15 @@ def _pause(target: Target, name: str, deadline: Deadline, *, paused: bool) -> No
     target.api.patch(path, [unchanged(thing), *todo], deadline)
 
 
-def start(target: Target, state: Mapping[str, Any], deadline: Deadline, patience: float, stable: float | None) -> None:
-    """Make an object run what ``state`` says, forget it, and wait until that runs."""
+def start(
+    target: Target,
+    state: Mapping[str, Any],
+    deadline: Deadline,
+    pausing: Pausing,
+    patience: float,
+    stable: float | None,
+) -> None:
+    """Make an object run what ``state`` says, forget it, let who was paused for it go on, and wait until that runs."""
 
     def operations(thing: Object) -> list[Object]:
         forgotten = set_annotation(thing, "", SCALE, None)
@@ -130,6 +148,9 @@ def start(target: Target, state: Mapping[str, Any], deadline: Deadline, patience
     target.change(operations, deadline)
     for name in _of_keda(target):
         _pause(target, name, deadline, paused=False)
+    if not rests(state):
+        pausing.plan_scale(target, target.get(deadline), was=True, runs=True)
+        pausing.settle(target.name)
     if not isinstance(target, Scheduled) and not rests(state):
         target.wait(deadline, patience, stable)
 

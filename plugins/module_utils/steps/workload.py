@@ -48,6 +48,7 @@ def set_workloads(params: Mapping[str, Any], *, check: bool = False) -> dict[str
         after = _counted({name: platforms[name] for name in platforms if name not in errors})
     errors.update(_lacking(wanted, chosen, after))
     told = _told(wanted, chosen, before, {**before, **after}, timings)
+    told["notes"] = list(dict.fromkeys(note for platform in platforms.values() for note in platform.notes()))
     if errors:
         evidence = {name: value for name, value in told.items() if name not in ("changed", "summary")}
         raise joined(errors, {**evidence, "changed": bool(chosen)})

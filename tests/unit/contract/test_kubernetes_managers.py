@@ -14,6 +14,7 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors imp
     VerificationFailed,
 )
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.flag_info import read_flags
+from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.workload import set_workloads
 from ansible_collections.dualwrite.rollback.tests.unit.contract import kubernetes_crds as crds
 from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_bench import MAP, KubernetesBench
 from ansible_collections.dualwrite.rollback.tests.unit.contract.kubernetes_cases import (
@@ -31,7 +32,7 @@ PAUSED = "dualwrite.rollback/paused"
 HEALING = {"prune": True, "selfHeal": True}
 FLUX = "kustomize.toolkit.fluxcd.io"
 TRACKED = {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:ns/web"}
-BY_GIT = {"spec": {"template": {"spec": {"containers": [{"name": "web", "env": [ON]}]}}}}
+BY_GIT = {"spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "web", "env": [ON]}]}}}}
 BACK = {"flags": {FLAG: True}}
 
 
@@ -230,3 +231,30 @@ def test_what_can_not_be_paused_is_refused_before_anything_is_changed(bench: Kub
     path = application(bench)
     assert switch({**entry, "options": mine})["changed"]
     assert memory(bench, path)
+
+
+def make(entry: dict[str, Any], state: str) -> dict[str, Any]:
+    return set_workloads({"state": state, "workloads": [entry], "timeout": 30})
+
+
+def test_what_is_stopped_stays_so_although_git_declares_its_pods(bench: KubernetesBench) -> None:
+    """A flag changed meanwhile keeps the pause until both are back."""
+    path = application(bench)
+    deploy(bench, "web", ON, metadata={"annotations": TRACKED})
+    entry, pods = paused(bench, may_be_stopped=True), f"the pods of Deployment {bench.namespace}/web"
+    with crds.reverting(bench, lambda: "automated" in policy(bench, path), f"{bench.apps}/deployments/web", BY_GIT):
+        told = make(entry, "stopped")
+        assert told["after"]["web"] == {"instances": 0}
+        assert f"it goes on when {pods} run again, or by hand" in told["notes"][0]
+        assert make(entry, "stopped")["changed"] is False
+        assert bench.call_api("GET", f"{bench.apps}/deployments/web")["spec"]["replicas"] == 0
+        switch(entry)
+        told = make(entry, "started")
+        assert told["after"]["web"] == {"instances": 1}
+        assert list(memory(bench, path)["former"]) == [  # type: ignore[index]
+            f"{FLAG} of Deployment {bench.namespace}/web, container web,"
+        ]
+        switch(entry, **BACK)
+        assert (policy(bench, path)["automated"], memory(bench, path)) == (HEALING, None)
+        make(entry, "restarted")
+    assert (policy(bench, path)["automated"], memory(bench, path)) == (HEALING, None)
