@@ -17,6 +17,7 @@ from tests.faults.expect import lock_of, sentence
 from tests.lab.lab import Lab
 from tests.lab.postgres import DATABASE, USER, binaries
 from tests.lab.waiting import wait_until
+from tests.lab.workloads import write_scripts
 from tests.support.controller import Controller
 from tests.support.measure import FLAG, MAP
 from tests.support.play import Ended, call, environ
@@ -86,6 +87,55 @@ def test_killed_while_the_application_is_stopped_the_same_command_goes_on(
     assert len([name for name in databases(lab) if "_replaced_" in name]) == 1
     assert len(databases(lab)) == 2
     assert not lock_of(lab).exists()
+
+
+def asks(lab: Lab, database: str, question: str) -> str:
+    """Return a line of shell that ends the start of a workload unless the database answers yes."""
+    to = f"-h {lab.postgres.socket_dir} -p {lab.postgres.port} -U {USER} -d {database}"
+    answer = f'"$(PGPASSWORD=$(cat {lab.postgres.password_file}) {binaries() / "psql"} {to} -tAc "{question}")"'
+    return f"[ {answer} = t ] || {{ echo the schema is too old; exit 3; }}"
+
+
+def test_a_restore_on_whose_data_the_application_does_not_start_is_taken_back(
+    bench: Bench, backup: Path, command: list[str], reports: Path
+) -> None:
+    """The release of today needs a table that the backup does not have yet."""
+    lab = bench.lab
+    lab.sql("CREATE TABLE added_since (id int)")
+    bench.before_start("web", asks(lab, DATABASE, "SELECT to_regclass('added_since') IS NOT NULL"))
+    try:
+        ended = call(command, reports, environ(reports, DUALWRITE_LAB=str(lab.dir)))
+        sentence(ended, "The restore was taken back: the application does not start on the restored data")
+        reason = ended.closed()["failed_hosts"]["lab"]
+        (kept,) = [name for name in databases(lab) if name != DATABASE]
+        assert f"It runs on the data that it had; the restored database is kept as {kept}." in reason
+        assert lab.sql(f"SELECT count(*) FROM {MAP}") < [(10,)], "only what the traffic has written since"
+        assert lab.request("GET", "/health/")[1]["status"] == "healthy"
+        with contextlib.closing(lab.postgres.connect(database=kept)) as link, link.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) > 0 FROM {MAP}")
+            assert cursor.fetchone() == (True,), "it is there to be looked at"
+        assert [one["phase"] for one in ended.said()].count("restore") >= 2
+        assert not lock_of(lab).exists()
+    finally:
+        lab.sql("DROP TABLE IF EXISTS added_since")
+
+
+def test_when_the_way_back_fails_too_one_command_is_named_and_it_does(
+    bench: Bench, backup: Path, command: list[str], reports: Path
+) -> None:
+    """The application starts on neither database until what is in its way is gone."""
+    lab = bench.lab
+    bench.before_start("web", asks(lab, "postgres", "SELECT NOT bool_or(datname ~ '_replaced_') FROM pg_database"))
+    env = environ(reports, DUALWRITE_LAB=str(lab.dir))
+    ended = call(command, reports, env)
+    line = sentence(ended, "and going back failed too:", "Run: ansible-playbook undo_restore.yml")
+    assert line.count("ansible-playbook") == 1
+    before = databases(lab)
+    write_scripts(lab.paths, True, {})
+    again = call(["ansible-playbook", "undo_restore.yml", *command[2:]], reports, env)
+    assert again.rc == 0, again.text
+    assert lab.request("GET", "/health/")[1]["status"] == "healthy"
+    assert databases(lab) == before
 
 
 def test_a_damaged_backup_ends_the_run_and_the_application_never_stops(

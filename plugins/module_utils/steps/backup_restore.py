@@ -161,14 +161,14 @@ def _undone(
 ) -> dict[str, Any]:
     live = str(params["login_db"])
     kept = dict(_kept(server, live, REPLACED))
+    newest, mark = next(iter(_kept(server, live, REPLACED, SET_ASIDE)), ("", {}))
+    if mark.get("kind") == SET_ASIDE and not params.get("replaced"):
+        return result(
+            changed=False, summary=f"{live} is that of before the restore already; {newest} is the restored one",
+            replaced=newest, swap={}, timings=timings,
+        )  # fmt: skip
     wanted = str(params.get("replaced") or next(iter(kept), ""))
     if wanted not in kept:
-        undone = next((name for name, dummy in _kept(server, live, SET_ASIDE)), "")
-        if undone and not params.get("replaced"):
-            return result(
-                changed=False, summary=f"{live} is that of before the restore already; {undone} is the restored one",
-                replaced=undone, swap={}, timings=timings,
-            )  # fmt: skip
         raise NotFound(
             f"no database is kept that '{wanted or live}' could be brought back from",
             where=place(params),
