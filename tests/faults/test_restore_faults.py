@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -148,4 +149,22 @@ def test_a_damaged_backup_ends_the_run_and_the_application_never_stops(
     assert "the archive can't be read" in ended.closed()["failed_hosts"]["lab"]
     assert sorted(one["pid"] for one in lab.instances()) == before
     assert databases(lab) == [DATABASE]
+    assert not lock_of(lab).exists()
+
+
+def test_without_a_record_nothing_is_restored_brought_back_or_dropped(lab: Lab, tmp_path: Path) -> None:
+    """What exchanges or removes data is not begun where its record can't be written."""
+    (tmp_path / "a-file").write_text("where the reports would be")
+    before, pids = databases(lab), sorted(one["pid"] for one in lab.instances())
+    given = json.dumps({**BRISK, "dualwrite_backup_store": {"folder": str(tmp_path)}})
+
+    def refuse(name: str) -> Ended:
+        reports = tmp_path / "a-file" / name
+        argv = ["ansible-playbook", f"{name}.yml", "-i", "lab", "-e", given]
+        return call(argv, reports, environ(reports, DUALWRITE_LAB=str(lab.dir)))
+
+    with ThreadPoolExecutor() as pool:
+        for ended in pool.map(refuse, ("restore_backup", "undo_restore", "drop_replaced")):
+            sentence(ended, "and this scenario may not run without its record", "Nothing was changed.")
+    assert (databases(lab), sorted(one["pid"] for one in lab.instances())) == (before, pids)
     assert not lock_of(lab).exists()

@@ -118,8 +118,8 @@ class Postgres:
             "ssl_mode": "disable",
         }
 
-    def _prepare(self) -> None:
-        """Make folders and passwords, and run initdb unless that was done."""
+    def _prepare_folders(self) -> None:
+        """Make folders and passwords."""
         self.password_file.parent.mkdir(mode=0o700, exist_ok=True)
         for path in (self.password_file, self.admin_password_file):
             if not path.exists():
@@ -131,6 +131,10 @@ class Postgres:
         if runs_as():
             open_the_way(self.data)
             open_the_way(binaries())
+
+    def _prepare(self) -> None:
+        """Make folders and passwords, and run initdb unless that was done."""
+        self._prepare_folders()
         if not (self.data / "PG_VERSION").exists():
             handed = self.folder / "initial_password"
             write_secret(handed, self.admin_password_file.read_text())

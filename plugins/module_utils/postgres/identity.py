@@ -20,7 +20,10 @@ def identify(session: Session) -> dict[str, Any]:
 
     Identifier and timeline are None where the role may not ask for them.
     """
-    asked = "system_identifier::text, timeline_id FROM pg_control_system(), pg_control_checkpoint()"
+    # a server that was promoted just now still has the old timeline in its control file: its WAL tells the new one
+    own = "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int"
+    timeline = f"CASE WHEN pg_is_in_recovery() THEN timeline_id ELSE {own} END"
+    asked = f"system_identifier::text, {timeline} FROM pg_control_system(), pg_control_checkpoint()"
     control: tuple[Any, ...] = (None, None)
     if session.one(
         "SELECT bool_and(has_function_privilege(name || '()', 'EXECUTE'))"

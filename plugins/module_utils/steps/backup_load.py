@@ -44,6 +44,8 @@ def load_side(
         choice = offered(params)
         before = server.look(live)
         fitness.require_rights(server, live, before, side=params["mode"] == "side")
+        if params["mode"] == "side":
+            fitness.require_movable(server, live)  # the exchange would refuse it, with the application stopped
         clients, warning = find_clients(params, int(server.link.server_version) // 10000, deadline)
     notes = [warning] if warning else []
     remote = not choice.store.place.startswith("/")

@@ -10,7 +10,8 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import BinaryIO
 
@@ -19,6 +20,10 @@ from ..core.evidence import format_time
 from ..core.files import fsync_folder, write_atomically
 from .base import Stat, Store
 
+#: in the hidden name of a file that is being written: its writer holds a lock on it for as long as it lives
+_WRITTEN = ".dualwrite-write-"
+#: seconds for a writer to get that lock
+_BEGINS = 2.0
 FULL_DISK_HINT = "Free the disk or fix the permissions and run the same command again."
 
 
@@ -44,9 +49,12 @@ class LocalStore(Store):
         """
         path = self._ready(name)
         folder, aside = os.path.dirname(path), ""
+        _remove_left_behind(folder, os.listdir(folder), emptied=False)
         try:
-            handle, aside = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.dualwrite-", dir=folder)
+            handle, aside = tempfile.mkstemp(prefix=f".{os.path.basename(path)}{_WRITTEN}", dir=folder)
             with os.fdopen(handle, "wb") as stream:
+                with contextlib.suppress(OSError):  # a file system without locks: its files are left alone
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.fchmod(handle, self._file_mode)
                 yield stream
                 stream.flush()
@@ -104,11 +112,15 @@ class LocalStore(Store):
             raise InvalidInput(f"the file can't be read: {error.strerror}", where=path) from error
 
     def list(self, prefix: str = "") -> list[Stat]:
-        """Return the files whose name starts with ``prefix``, sorted by name; hidden ones are left out."""
+        """Return the files whose name starts with ``prefix``, sorted by name; hidden ones are left out.
+
+        What a killed ``write`` has left is removed on the way: it may hold rows of users.
+        """
         found = []
         start = os.path.dirname(self._path(prefix + "x"))
         for folder, folders, files in os.walk(start):
             folders[:] = [sub for sub in folders if not sub.startswith(".")]
+            _remove_left_behind(folder, files)
             for file in files:
                 name = os.path.relpath(os.path.join(folder, file), self.place)
                 known = self.stat(name) if name.startswith(prefix) and not file.startswith(".") else None
@@ -139,3 +151,20 @@ class LocalStore(Store):
                 f"the folder can't be made: {error.strerror}", where=os.path.dirname(path), hint=FULL_DISK_HINT
             ) from error
         return path
+
+
+def _remove_left_behind(folder: str, names: Iterable[str], *, emptied: bool = True) -> None:
+    """Remove the files in a folder that a killed writer was writing, and (``emptied``) a folder without others."""
+    removed = False
+    for name in names:
+        if not (name.startswith(".") and _WRITTEN in name):
+            continue
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError), builtins.open(path, "rb") as stream:
+            if time.time() - os.fstat(stream.fileno()).st_mtime > _BEGINS:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+                removed = True
+    if removed and emptied:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)

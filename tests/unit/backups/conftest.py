@@ -58,6 +58,11 @@ def server() -> Iterator[Any]:
         made.start(free_port())
         with contextlib.closing(made.connect(admin=True, database="postgres")) as link, link.cursor() as cursor:
             cursor.execute(f"ALTER ROLE {USER} CREATEDB")
+            # what holds a database by its identity can be had
+            cursor.execute("ALTER SYSTEM SET wal_level = logical")
+            cursor.execute("ALTER SYSTEM SET max_prepared_transactions = 2")
+        made.stop()
+        made.start(free_port())
         yield made
 
 

@@ -6,9 +6,11 @@ import contextlib
 import gzip
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import RollbackError
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import Refused, RollbackError
 from ansible_collections.dualwrite.rollback.plugins.module_utils.postgres import clients
 from ansible_collections.dualwrite.rollback.tests.unit.probes.conftest import absent
 
@@ -288,3 +290,40 @@ def test_a_database_of_somebody_else_is_never_dropped(shop: Any) -> None:
     assert shop.sql("SELECT to_regclass('theirs')::text", side)[0][0] == "theirs"
     shop.sql("DROP TABLE theirs", side)
     assert shop.restore()["changed"]
+
+
+def test_what_holds_a_database_by_its_identity_is_named_and_nothing_is_exchanged(shop: Any) -> None:
+    """Both would stay with the old data, out of sight: told before anything is loaded, and at the exchange."""
+    shop.dump("shop.dump", "-Fc")
+    shop.sql("BEGIN; INSERT INTO teams (name) VALUES ('in doubt'); PREPARE TRANSACTION 'transfer-4711'")
+    try:
+        refused(shop, "1 prepared transactions are open, for instance 'transfer-4711'. Commit them or roll")
+    finally:
+        shop.sql("ROLLBACK PREPARED 'transfer-4711'")
+    shop.restore(state="loaded")
+    shop.admin(shop.name, "SELECT pg_create_logical_replication_slot('warehouse', 'pgoutput')")
+    try:
+        with pytest.raises(Refused, match="logical replication reads it by the slot 'warehouse'") as caught:
+            shop.restore(state="swapped")
+        assert "Drop the slot and make it again after the restore." in str(caught.value)
+        assert len(shop.databases()) == 2
+    finally:
+        shop.admin(shop.name, "SELECT pg_drop_replication_slot('warehouse')")
+    assert shop.restore(state="swapped")["changed"]
+
+
+def test_a_standby_is_no_target(shop: Any, server: Any) -> None:
+    from ansible_collections.dualwrite.rollback.tests.lab.parts import free_port
+    from ansible_collections.dualwrite.rollback.tests.lab.standby import Standby
+
+    shop.dump("shop.dump", "-Fc")
+    folder = Path(tempfile.mkdtemp(prefix="dualwrite-standby-"))  # the server must be able to pass through it
+    standby = Standby(folder, server)
+    try:
+        standby.start(free_port())
+        for check in (True, False):
+            refused(shop, "is a standby that can only be read. Give login_host of the primary", check=check,
+                    login_port=standby.port)  # fmt: skip
+    finally:
+        standby.stop()
+        shutil.rmtree(folder, ignore_errors=True)

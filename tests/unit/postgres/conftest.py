@@ -120,7 +120,7 @@ def server() -> Iterator[tuple[Any, Path]]:
         with contextlib.closing(one.connect(database=TEMPLATE)) as link, link.cursor() as cursor:
             cursor.execute(SCHEMA)
         passfile = folder / "passfile"
-        passfile.write_text(f"127.0.0.1:{one.port}:*:{USER}:{one.password_file.read_text().strip()}\n")
+        passfile.write_text(f"127.0.0.1:*:*:{USER}:{one.password_file.read_text().strip()}\n")
         passfile.chmod(0o600)
         yield one, passfile
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors imp
     Unreachable,
 )
 from ansible_collections.dualwrite.rollback.plugins.module_utils.postgres.session import Session
+from ansible_collections.dualwrite.rollback.tests.unit.probes.conftest import free_port
 
 
 def kill_backend(database: Any, session: Session) -> None:
@@ -149,16 +153,35 @@ def test_an_unknown_outcome_is_found_out_by_the_next_run(database: Any, monkeypa
     assert database.undo(again["earlier"][0]["archive"])["changed"]
 
 
-def test_after_a_failover_the_rows_tell_what_the_server_has_forgotten(database: Any) -> None:
-    """A promoted server counts transactions anew; here the manifest is made to look as if it was written before."""
-    done = database.clean()
-    folder = database.archives / done["archive"]
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["server"]["timeline"] = 0
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "outcome.json").unlink()
-    told = database.clean()["earlier"]
-    assert [(one["outcome"], one["how"]) for one in told] == [("committed", "none of its rows is in the database")]
+def test_after_a_failover_the_rows_tell_what_the_server_has_forgotten(database: Any, server: tuple[Any, Path]) -> None:
+    """A promoted standby may have given the number of the transaction to another one."""
+    from ansible_collections.dualwrite.rollback.tests.lab.standby import Standby
+
+    folder = Path(tempfile.mkdtemp(prefix="dualwrite-standby-"))  # the server must be able to pass through it
+    standby = Standby(folder, server[0])
+    try:
+        standby.start(free_port())
+        done = database.clean()
+        (database.archives / done["archive"] / "outcome.json").unlink()
+        at = database.sql("SELECT pg_current_wal_lsn()::text", admin=True)[0][0]
+
+        def replayed() -> bool:
+            with contextlib.closing(standby.connect(admin=True, database="postgres")) as link, link.cursor() as cursor:
+                cursor.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (at,))
+                return bool(cursor.fetchone()[0])
+
+        wait_until(replayed, Deadline(15), what="the standby to have the cleanup")
+        there = {"login_port": standby.port}
+        said = refused(Refused, lambda: database.clean(check=True, **there))
+        assert "the server is a standby and takes no writes" in said
+        assert "Connect to the primary" in said
+        standby.promote()
+        told = database.clean(**there)["earlier"]
+        assert [(one["outcome"], one["how"]) for one in told] == [("committed", "none of its rows is in the database")]
+        assert database.undo(done["archive"], **there)["changed"]
+    finally:
+        standby.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 KILLED = """

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline import Deadline, wait_until
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import (
     Conflict,
     DeadlinePassed,
@@ -60,40 +61,44 @@ def test_a_lock_that_is_released_meanwhile_is_had_at_the_next_attempt(database: 
     assert done["changed"]
 
 
-def test_a_deadlock_is_tried_again(database: Any, at_statement: Any) -> None:
-    """Somebody else locks a member first and then wants the team that the cleanup has locked."""
+def test_a_deadlock_whose_victim_we_are_is_tried_again(database: Any, at_statement: Any) -> None:
+    """Somebody else locks a member first and then wants the team that the cleanup has locked.
+
+    Only our session looks for deadlocks soon, so it is ours that the server ends.
+    """
     database.sql("ALTER ROLE deltacrown SET deadlock_timeout = '50ms'", admin=True)
-    caught: list[str] = []
+    ready, wanted, had = threading.Event(), threading.Event(), threading.Event()
 
     def other() -> None:
-        with contextlib.closing(database.connect()) as link, link.cursor() as cursor:
-            cursor.execute("BEGIN; SELECT 1 FROM member WHERE team_id = 1 FOR UPDATE")
+        with contextlib.closing(database.connect(admin=True)) as link, link.cursor() as cursor:
+            cursor.execute("SET deadlock_timeout = '60s'; BEGIN; SELECT 1 FROM member WHERE team_id = 1 FOR UPDATE")
             ready.set()
-            found.wait(5)
-            with contextlib.suppress(Exception):
-                cursor.execute("SELECT 1 FROM team WHERE id = 1 FOR UPDATE")
-                caught.append("had it")
+            wanted.wait(5)
+            cursor.execute("SELECT 1 FROM team WHERE id = 1 FOR UPDATE")
+            had.set()
 
-    ready, found = threading.Event(), threading.Event()
+    def waits() -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return bool(database.sql(query, admin=True)[0][0])
+
     thread = threading.Thread(target=other)
+    thread.start()
 
     def happen(session: Session, text: str, number: int) -> None:
-        if text.startswith("INSERT INTO") and '"team" t WHERE' in text and not ready.is_set():
-            thread.start()
-            ready.wait(5)
-        elif ready.is_set() and not found.is_set() and '"public"."member"' in text:
-            found.set()
-            time.sleep(0.1)
+        if '"public"."member"' in text and text.startswith("INSERT") and not wanted.is_set():
+            wanted.set()
+            wait_until(waits, Deadline(5), what="the other session at the team")
 
     try:
+        assert ready.wait(5)
         at_statement(happen)
         done = database.clean(lock_timeout=5, retries=3)
     finally:
+        wanted.set()
+        thread.join(10)
         database.sql("ALTER ROLE deltacrown RESET deadlock_timeout", admin=True)
-        found.set()
-        thread.join()
-    assert done["changed"]
-    assert done["attempts"] > 1 or caught == []
+    assert had.is_set(), "the other session went on"
+    assert (done["changed"], done["attempts"]) == (True, 2)
     assert database.counts("team") == {"team": 7}
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,51 +113,6 @@ def test_a_role_that_may_make_no_temporary_tables_is_told(database: Any, refused
     said = refused(Refused, database.clean)
     assert "permission denied to create temporary tables" in said
     assert "Grant the role what docs/sql_grants.md lists" in said
-
-
-@pytest.fixture
-def standby(database: Any, tmp_path: Path) -> Iterator[int]:
-    """The port of a real standby of the server."""
-    from ansible_collections.dualwrite.rollback.tests.lab.postgres import binaries, runs_as
-    from ansible_collections.dualwrite.rollback.tests.unit.probes.conftest import free_port
-
-    server = database.server
-    folder = Path(tempfile.mkdtemp(prefix="dualwrite-standby-"))
-    port = free_port()
-    password = folder / "pgpass"
-    password.write_text(f"*:*:*:postgres:{server.admin_password_file.read_text().strip()}\n")
-    password.chmod(0o600)
-    who = runs_as()
-    if who:
-        for path in (folder, password):
-            shutil.chown(path, who["user"])
-
-    def run(program: str, *arguments: str) -> None:
-        # its words go nowhere: a server that keeps a pipe open would be waited for
-        argv = [str(binaries() / program), *arguments]
-        env = {"PATH": os.environ["PATH"], "PGPASSFILE": str(password), "LC_ALL": "C"}
-        subprocess.run(argv, env=env, cwd="/", check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **who)
-
-    data = str(folder / "data")
-    source = ["-h", str(server.socket_dir), "-p", str(server.port), "-U", "postgres"]
-    try:
-        run("pg_basebackup", *source, "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync")
-        options = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-        run("pg_ctl", "start", "-w", "-s", "-D", data, "-l", str(folder / "log"), "-o", options)
-        yield port
-    finally:
-        run("pg_ctl", "stop", "-m", "immediate", "-w", "-s", "-D", data)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def test_a_standby_is_told_and_left_alone(database: Any, refused: Any, standby: int) -> None:
-    passfile = database.folder / "passfile"
-    known = Path(database.options["passfile"]).read_text()
-    passfile.write_text(known.replace(f":{database.server.port}:", ":*:"))
-    passfile.chmod(0o600)
-    said = refused(Refused, lambda: database.clean(login_port=standby, passfile=str(passfile)))
-    assert "the server is a standby and takes no writes" in said
-    assert "Connect to the primary" in said
 
 
 def test_a_server_that_counts_no_rows_is_told(database: Any, refused: Any) -> None:

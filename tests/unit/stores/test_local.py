@@ -1,5 +1,9 @@
 """A folder as a store."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import (
@@ -46,6 +50,38 @@ def test_a_stream_is_there_whole_or_not_at_all(tmp_path):
     with pytest.raises(Conflict, match="already"), store.write("archives/a.gz") as stream:
         stream.write(b"another")
     assert store.read("archives/a.gz") == b"one two"
+
+
+KILLED = """
+import os, signal, sys
+from ansible_collections.dualwrite.rollback.plugins.module_utils.stores.local import LocalStore
+with LocalStore(sys.argv[1]).write("run-1/rows.gz") as stream:
+    stream.write(b"names of users" * 10000)
+    stream.flush()
+    print("half", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_writer_has_left_goes_and_what_is_being_written_stays(tmp_path):
+    store = LocalStore(str(tmp_path))
+    argv = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"half\n"
+        (hidden,) = (tmp_path / "run-1").iterdir()
+        os.utime(hidden, (0, 0))  # it has been written for long
+        assert store.list() == []
+        with store.write("run-1/other.gz"):
+            assert hidden.exists()
+        child.kill()
+        child.wait()
+    assert hidden.stat().st_size > 0, "so it is on the disk"
+    assert [item.name for item in store.list()] == ["run-1/other.gz"]
+    assert not hidden.exists()
+    hidden.write_bytes(b"of another one that was killed")
+    os.utime(hidden, (0, 0))
+    with store.write("run-1/third.gz"):
+        assert not hidden.exists()
 
 
 def test_a_name_can_not_leave_the_folder(tmp_path):
