@@ -20,7 +20,7 @@ from tests.lab.postgres import DATABASE, USER, binaries
 from tests.lab.waiting import wait_until
 from tests.lab.workloads import write_scripts
 from tests.support.controller import Controller
-from tests.support.measure import FLAG, MAP
+from tests.support.measure import FLAG, MAP, VNEXT
 from tests.support.play import Ended, call, environ
 
 
@@ -100,12 +100,28 @@ def asks(lab: Lab, database: str, question: str) -> str:
 def test_a_restore_on_whose_data_the_application_does_not_start_is_taken_back(
     bench: Bench, backup: Path, command: list[str], reports: Path
 ) -> None:
-    """The release of today needs a table that the backup does not have yet."""
-    lab = bench.lab
+    """The release of today needs a table that the backup does not have. Before that, a baseline has the last word."""
+    lab, env = bench.lab, environ(reports, DUALWRITE_LAB=str(bench.lab.dir))
+    numbers = {"mappings": f"SELECT count(*) FROM {MAP}", "teams": f"SELECT count(*) FROM {VNEXT}"}
+    folder, before = reports.with_name("baselines"), sorted(one["pid"] for one in lab.instances())
+    folder.mkdir()
+    told = {"format": 1, "taken": "2026-01-25T17:00:00Z", "tables": {}, "checksums": {}, "invariants": {}}
+
+    def baseline(name: str, most: int) -> list[str]:
+        """Say so many of one thing were there."""
+        (folder / f"{name}.json").write_text(json.dumps({**told, "invariants": {name: most}}))
+        asked = [{"name": name, "query": numbers[name]}]
+        given = {"dualwrite_restore_baseline": {"baselines": str(folder), "name": name, "invariants": asked}}
+        return ["-e", json.dumps(given)]
+
+    ended = call([*command, *baseline("mappings", 0)], reports, env)
+    sentence(ended, "the data is not as in the baseline", "mappings")
+    assert sorted(one["pid"] for one in lab.instances()) == before
     lab.sql("CREATE TABLE added_since (id int)")
     bench.before_start("web", asks(lab, DATABASE, "SELECT to_regclass('added_since') IS NOT NULL"))
     try:
-        ended = call(command, reports, environ(reports, DUALWRITE_LAB=str(lab.dir)))
+        ended = call([*command, *baseline("teams", 10**6)], reports, env)
+        assert ended.phase("baseline")["invariants"]["teams"] > 0
         sentence(ended, "The restore was taken back: the application does not start on the restored data")
         reason = ended.closed()["failed_hosts"]["lab"]
         (kept,) = [name for name in databases(lab) if name != DATABASE]

@@ -153,7 +153,9 @@ def test_an_unknown_outcome_is_found_out_by_the_next_run(database: Any, monkeypa
     assert database.undo(again["earlier"][0]["archive"])["changed"]
 
 
-def test_after_a_failover_the_rows_tell_what_the_server_has_forgotten(database: Any, server: tuple[Any, Path]) -> None:
+def test_a_standby_is_left_alone_and_after_a_failover_the_rows_tell_what_it_has_forgotten(
+    database: Any, server: tuple[Any, Path], refused: Any
+) -> None:
     """A promoted standby may have given the number of the transaction to another one."""
     from ansible_collections.dualwrite.rollback.tests.lab.standby import Standby
 
