@@ -96,3 +96,28 @@ options:
         elements: str
         default: ["false", "0", "no", "off"]
 """
+
+    #: of a module that needs workloads for some of its probes only; to be named before the one above
+    PROBED = r"""
+options:
+  workloads:
+    description: What holds the flags on this host, in the form of M(dualwrite.rollback.flag). Needed by probes of the
+      kinds V(process_env) and V(settings), and of the kind V(log) that read the workloads' own logs.
+    type: list
+    elements: dict
+    required: false
+    default: []
+    suboptions:
+      name:
+        description: The name of the workload in results and error messages.
+        type: str
+        required: true
+      platform:
+        description: How the workload runs on the host.
+        type: str
+        required: true
+      options:
+        description: What the platform needs to know, as in M(dualwrite.rollback.flag).
+        type: dict
+        default: {}
+"""

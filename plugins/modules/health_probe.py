@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - dualwrite.rollback.deadline
   - dualwrite.rollback.postgres
   - dualwrite.rollback.probes
+  - dualwrite.rollback.workloads.probed
   - dualwrite.rollback.workloads
 attributes:
   check_mode:
@@ -56,26 +57,6 @@ options:
   flags:
     description: Flags and the booleans that they must have, for probes of kind V(process_env) that name none.
     type: dict
-  workloads:
-    description: What holds the flags on this host, in the form of M(dualwrite.rollback.flag). Needed by probes of the
-      kinds V(process_env) and V(settings), and of the kind V(log) with O(probes[].from_workloads).
-    type: list
-    elements: dict
-    required: false
-    default: []
-    suboptions:
-      name:
-        description: The name of the workload in results and error messages.
-        type: str
-        required: true
-      platform:
-        description: How the workload runs on the host.
-        type: str
-        required: true
-      options:
-        description: What the platform needs to know, as in M(dualwrite.rollback.flag).
-        type: dict
-        default: {}
 seealso:
   - module: dualwrite.rollback.flag
   - module: dualwrite.rollback.run_record

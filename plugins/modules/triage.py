@@ -22,6 +22,7 @@ author:
 extends_documentation_fragment:
   - dualwrite.rollback.attributes.info
   - dualwrite.rollback.postgres
+  - dualwrite.rollback.workloads.probed
   - dualwrite.rollback.workloads
 attributes:
   idempotent:
@@ -133,26 +134,6 @@ options:
     description: Seconds that measuring may take. What has not answered by then is not known.
     type: float
     default: 20
-  workloads:
-    description: What holds the flags on this host, in the form of M(dualwrite.rollback.flag). Needed by probes of the
-      kinds V(process_env) and V(settings), and of the kind V(log) that read the workloads' own logs.
-    type: list
-    elements: dict
-    required: false
-    default: []
-    suboptions:
-      name:
-        description: The name of the workload in results and error messages.
-        type: str
-        required: true
-      platform:
-        description: How the workload runs on the host.
-        type: str
-        required: true
-      options:
-        description: What the platform needs to know, as in M(dualwrite.rollback.flag).
-        type: dict
-        default: {}
 seealso:
   - module: dualwrite.rollback.health_probe
 """

@@ -31,6 +31,16 @@ def read_bytes(path: str) -> bytes:
         raise InvalidInput(f"the file can't be read: {error.strerror}", where=path) from error
 
 
+def decode(content: bytes, where: str) -> str:
+    """Return the text of a file; raises InvalidInput when it is not UTF-8."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"the file is not UTF-8 at byte {error.start}", where=where, hint="Fix the file's encoding first."
+        ) from error
+
+
 def write_atomically(path: str, content: bytes, *, mode: int = 0o600) -> None:
     """Replace ``path`` by ``content``: a reader sees the old or the new bytes, also after a crash.
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.errors import InvalidInput
+from ..core.files import decode
 from . import env_file
-from .compose_file import ComposeFile, Extended, Insertion, Scalar, decode
+from .compose_file import ComposeFile, Extended, Insertion, Scalar
 
 ENVIRONMENT, ENV_FILE, VARIABLE, SHELL = "environment", "env_file", "variable", "shell"
 

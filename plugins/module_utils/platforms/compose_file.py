@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import InvalidInput
+from ..core.files import decode
 from ..core.translate import require
 
 #: what stands before a node's text and is not it: an anchor or a tag
@@ -219,13 +220,3 @@ def _root(yaml: Any, text: str) -> Any:
         with contextlib.suppress(yaml.YAMLError):
             return yaml.compose(text, Loader=yaml.CSafeLoader)
     return yaml.compose(text, Loader=yaml.SafeLoader)
-
-
-def decode(content: bytes, where: str) -> str:
-    """Return the text of a file; raises InvalidInput when it is not UTF-8."""
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"the file is not UTF-8 at byte {error.start}", where=where, hint="Fix the file's encoding first."
-        ) from error

@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 
 from ..core.errors import InvalidInput
+from ..core.files import decode
 from ..core.redact import secret_values
 
 SYSTEMD = "systemd"
@@ -54,7 +55,7 @@ def assignments(content: bytes, dialect: str, where: str = "") -> list[Assignmen
 
     Raises InvalidInput when the bytes are not UTF-8 or a quote is never closed.
     """
-    return _scan(_decode(content, where), dialect, where)
+    return _scan(decode(content, where), dialect, where)
 
 
 def read(content: bytes, key: str, dialect: str, where: str = "") -> Assignment | None:
@@ -76,7 +77,7 @@ def assign(content: bytes, key: str, value: str, dialect: str, where: str = "") 
     """
     if not _QUOTABLE.fullmatch(value):
         raise InvalidInput("a flag's word must not hold quotes, backslashes, '$' or control characters", where=where)
-    text = _decode(content, where)
+    text = decode(content, where)
     before = _scan(text, dialect, where)
     winner = next((item for item in reversed(before) if item.key == key), None)
     if winner is not None and winner.value == value:
@@ -108,15 +109,6 @@ def _added(text: str, key: str, value: str) -> list[str]:
     # a last line that ends in a backslash would swallow what follows it: an empty line in between ends it
     gaps = [newline, newline * 2] if ends_open else ["", newline, newline * 2]
     return [text + gap + line for gap in gaps]
-
-
-def _decode(content: bytes, where: str) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"the file is not UTF-8 at byte {error.start}", where=where, hint="Fix the file's encoding first."
-        ) from error
 
 
 def _newline(text: str) -> str:

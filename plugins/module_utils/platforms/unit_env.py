@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..core.errors import InvalidInput
+from ..core.files import decode
 
 _SECTION = re.compile(r"\[([^\]\n]*)\]")
 _SETTING = re.compile(r"([A-Za-z]+)[ \t]*=[ \t]*")
@@ -38,7 +39,7 @@ class Place:
 
 def places(content: bytes, where: str = "") -> list[Place]:
     """Return the words of all Environment= lines in order; raises InvalidInput when the bytes are not UTF-8."""
-    text = _decode(content, where)
+    text = decode(content, where)
     found: list[Place] = []
     for setting, start, end in _settings(text):
         if setting != "Environment":
@@ -55,7 +56,7 @@ def places(content: bytes, where: str = "") -> list[Place]:
 
 def assign(content: bytes, place: Place, value: str, where: str = "") -> bytes:
     """Return ``content`` in which the word at ``place`` has ``value``, its quotes kept where that can be."""
-    text = _decode(content, where)
+    text = decode(content, where)
     raw = text[place.start : place.end]
     word = _quoted(place.key, value)
     quoted = re.fullmatch(r"([\"']?)" + re.escape(place.key) + r"=([\"']?)[^\"'\\]*\2\1", raw)
@@ -66,7 +67,7 @@ def assign(content: bytes, place: Place, value: str, where: str = "") -> bytes:
 
 def add(content: bytes | None, key: str, value: str, where: str = "") -> bytes:
     """Return a drop-in with one more assignment at its end; a new drop-in when there is no content."""
-    text = "# Written by dualwrite.rollback.\n" if content is None else _decode(content, where)
+    text = "# Written by dualwrite.rollback.\n" if content is None else decode(content, where)
     if text and not text.endswith("\n"):
         text += "\n"
     last = [match[1] for match in re.finditer(r"^[ \t]*\[([^\]\n]*)\]", text, re.M)][-1:]
@@ -78,15 +79,6 @@ def _quoted(key: str, value: str) -> str:
     if re.search(r"[\"'\\\x00-\x1f\x7f]", value):
         raise InvalidInput("a flag's word must not hold quotes, backslashes or control characters", where=key)
     return f'"{key}={value}"'.replace("%", "%%")
-
-
-def _decode(content: bytes, where: str) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"the file is not UTF-8 at byte {error.start}", where=where, hint="Fix the file's encoding first."
-        ) from error
 
 
 def _line_of(text: str, position: int) -> int:
