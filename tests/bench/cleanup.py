@@ -203,6 +203,10 @@ each on a fresh clone of the same database; seconds are median (lowest to highes
 - **runbook**: the page's statements with every id in its place, by psql, in one transaction.
 - **module**: the step of `sql_cleanup` in a process of its own: finds and locks the rows, guards, deletes, looks again,
   commits; without and with an archive on the disk.
+
+What is the module's own at 10000 teams, told by statement: a fifth of its time for Python to start and read the code,
+a fifth for finding and locking the rows, whose ids the page's reader has looked up before, a fiftieth for the catalog.
+About half of it, and more of the runbook's, is the server's look at deferred foreign keys.
 """
 
 
