@@ -58,6 +58,12 @@ options:
     type: list
     elements: str
     default: []
+  alerted:
+    description: Symptoms that an alert of the monitoring says. Only what is measured as well is present; one that is
+      measured to be absent is told as a contradiction, and one that nothing measures is unknown.
+    type: list
+    elements: str
+    default: []
   found:
     description: What hosts have measured, as host to the result of a call with O(state=measured) there. A host whose
       result has no C(symptoms) could not be asked.
@@ -197,7 +203,8 @@ symptoms:
     state: {description: V(present); V(absent); V(unknown) or V(not measured)., type: str, returned: always}
     measured: {description: The same by measurement alone., type: str, returned: always, sample: present}
     stated: {description: Whether the operator has stated it., type: bool, returned: always, sample: false}
-    contradiction: {description: Whether it is stated and measured to be absent., type: bool, returned: always}
+    alerted: {description: Whether an alert says it., type: bool, returned: always, sample: false}
+    contradiction: {description: Whether it is stated or alerted and measured to be absent., type: bool, returned: always}
     evidence:
       description: The answers of its probes, in the form of M(dualwrite.rollback.health_probe), with C(host) where
         another host has measured.
@@ -279,6 +286,7 @@ def main() -> None:
             MATRIX,
             state={"type": "str", "choices": ["planned", "measured"], "default": "planned"},
             stated={"type": "list", "elements": "str", "default": []},
+            alerted={"type": "list", "elements": "str", "default": []},
             found={"type": "dict", "default": {}},
             only={"type": "list", "elements": "str", "default": []},
             inventory={"type": "list", "elements": "str", "default": []},

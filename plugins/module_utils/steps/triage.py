@@ -30,11 +30,13 @@ def triage(params: Mapping[str, Any], *, check: bool = False) -> dict[str, Any]:
     """Return which symptoms are there, with evidence, and one ordered plan for all of them; nothing is changed.
 
     ``params`` are the module's options. A symptom is present when one of its probes fails or when it is stated; it is
-    unknown, never absent, when none fails and one can't be answered. Raises InvalidInput for bad options.
+    unknown, never absent, when none fails and one can't be answered, or when an alert says it and nothing measures it.
+    Raises InvalidInput for bad options.
     """
     timings = Timings()
     rows = complete(params.get("matrix") or [])
     stated = _known(params.get("stated") or [], rows, "stated")
+    alerted = _known(params.get("alerted") or [], rows, "alerted")
     only = _known(params.get("only") or [], rows, "only")
     looked_at = [row for row in rows if not only or row.symptom in only]
     probes = _probes(params, rows, only)
@@ -51,7 +53,7 @@ def triage(params: Mapping[str, Any], *, check: bool = False) -> dict[str, Any]:
         told = ", ".join(f"{one['symptom']} {one['state']}" for one in symptoms) or "nothing was to be measured here"
         return result(changed=False, summary=told, timings=timings, phase="measure", symptoms=symptoms)
     silent = add_found(seen, params.get("found") or {})
-    symptoms = [judged(row, seen[row.symptom], row.symptom in stated) for row in looked_at]
+    symptoms = [judged(row, seen[row.symptom], row.symptom in stated, row.symptom in alerted) for row in looked_at]
     present = [one["symptom"] for one in symptoms if one["state"] == PRESENT]
     unknown = [one["symptom"] for one in symptoms if one["state"] == UNKNOWN]
     plan = [_told(number, step, params) for number, step in enumerate(make_plan(rows, present), start=1)]

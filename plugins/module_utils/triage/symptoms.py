@@ -14,10 +14,13 @@ from .matrix import Row
 PRESENT, ABSENT, NOT_MEASURED = "present", "absent", "not measured"
 
 
-def judged(row: Row, evidence: Sequence[Mapping[str, Any]], stated: bool) -> dict[str, Any]:
+def judged(
+    row: Row, evidence: Sequence[Mapping[str, Any]], stated: bool, alerted: bool = False
+) -> dict[str, Any]:
     """Return what is known of one symptom: state, how it is known, and the evidence.
 
     What an operator states is present, also where it is measured to be absent: that is a ``contradiction``, to be told.
+    What only an alert says is what is measured, and unknown when nothing measures it.
     """
     answers = [one.get("answer") for one in evidence]
     if FAIL in answers:
@@ -26,14 +29,16 @@ def judged(row: Row, evidence: Sequence[Mapping[str, Any]], stated: bool) -> dic
         measured = NOT_MEASURED
     else:
         measured = ABSENT if all(one == PASS for one in answers) else UNKNOWN
+    state = UNKNOWN if alerted and measured == NOT_MEASURED else measured
     return {
         "symptom": row.symptom,
         "label": row.label,
         "urgency": row.urgency,
-        "state": PRESENT if stated else measured,
+        "state": PRESENT if stated else state,
         "measured": measured,
         "stated": stated,
-        "contradiction": stated and measured == ABSENT,
+        "alerted": alerted,
+        "contradiction": (stated or alerted) and measured == ABSENT,
         "evidence": list(evidence),
     }
 

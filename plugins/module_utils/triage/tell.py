@@ -28,7 +28,8 @@ def summary_of(symptoms: Sequence[Mapping[str, Any]], plan: Sequence[Mapping[str
         parts.append("nothing was measured and nothing stated")
     for words, names in (
         ("could not be measured", [one["symptom"] for one in symptoms if one["state"] == UNKNOWN]),
-        ("stated, but measured to be absent", [one["symptom"] for one in symptoms if one["contradiction"]]),
+        ("stated, but measured to be absent", _contradictions(symptoms, "stated")),
+        ("alerted, but measured to be absent", _contradictions(symptoms, "alerted")),
         ("hosts that could not be asked", silent),
     ):
         if names:
@@ -41,7 +42,8 @@ def lines_of(symptoms: Sequence[Mapping[str, Any]], plan: Sequence[Mapping[str, 
     lines = []
     for one in symptoms:
         if one["state"] != NOT_MEASURED:
-            how = "stated" if one["stated"] else "measured"
+            how = "stated" if one["stated"] else "alerted" if one["alerted"] else "measured"
+            how += " and measured" if how == "alerted" and one["state"] == PRESENT else ""
             how += ", BUT MEASURED TO BE ABSENT" if one["contradiction"] else ""
             lines.append(f"{str(one['state']).upper():<8} {one['symptom']} ({how}): {one['label']}")
             lines += [_evidence(item) for item in one["evidence"] if item["answer"] != PASS or one["contradiction"]]
@@ -54,6 +56,12 @@ def lines_of(symptoms: Sequence[Mapping[str, Any]], plan: Sequence[Mapping[str, 
         if step["command"]:
             lines.append(f"   $ {step['command']}")
     return lines
+
+
+def _contradictions(symptoms: Sequence[Mapping[str, Any]], said: str) -> list[str]:
+    """Return the symptoms that were ``stated`` or ``alerted`` and are measured to be absent; a stated one is no alert's."""
+    by_person = said == "stated"
+    return [one["symptom"] for one in symptoms if one["contradiction"] and bool(one["stated"]) == by_person]
 
 
 def _evidence(item: Mapping[str, Any]) -> str:
