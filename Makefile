@@ -31,6 +31,10 @@ system-packages: ## Install the Debian packages that the lab and the tests use (
 demo: $(STAMP) ## Lab up, traffic on, the real rollback, its report, lab down
 	scripts/demo
 
+.PHONY: demo-alert
+demo-alert: $(STAMP) ## Requests fail, an alert fires, a rulebook starts triage, requests succeed: nobody types anything
+	scripts/demo-alert
+
 .PHONY: lab lab-down
 lab: $(STAMP) ## The lab up under traffic, to play with (-i lab), until `make lab-down`
 	@python -m tests.lab up --traffic 20

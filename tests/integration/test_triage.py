@@ -11,10 +11,9 @@ import pytest
 
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
-from tests.support.measure import FLAG, PROCESSES, State, await_dual_writes, figures, restart
+from tests.support.measure import FLAG, PROCESSES, STRICT, State, await_dual_writes, figures, restart
 from tests.support.play import Ended, call, environ, newest_run
 
-STRICT = "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE"
 BRISK = {"dualwrite_hold": 1, "dualwrite_verify_timeout": 15, "dualwrite_look_again": 5, "dualwrite_symptom_window": 4}
 Run = Callable[..., Ended]
 

@@ -1,17 +1,21 @@
-"""What the tests measure at the lab: the last dual-write, failed requests, and a bare restart to compare with."""
+"""What the tests measure at the lab: the last dual-write, failed requests, from an alert to its end, a bare restart."""
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.lab.alerts import Alerting
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
+from tests.support.play import Ended, newest_run
 
 FLAG = "TEAM_VNEXT_DUAL_WRITE_ENABLED"
+STRICT = "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE"
 WORKLOADS = ("web", "worker")
 PROCESSES = 5
 #: one line per test, for the end of pytest's output
@@ -73,6 +77,68 @@ def bare_restart(lab: Lab) -> tuple[float, float]:
     restart(lab, "false")
     took = (datetime.now(UTC) - called).total_seconds()
     return to_last_dual_write(lab, called), took
+
+
+@dataclass(frozen=True)
+class Healing:
+    """When what happened, from the first failed request to the report, and the run that has healed it."""
+
+    first_failure: datetime
+    alert: datetime
+    event: datetime
+    triage: datetime
+    planned: datetime
+    flag_off: datetime
+    last_failure: datetime
+    proved: datetime
+    failed: int
+    run: Ended
+
+    def since_first_failure(self) -> dict[str, float]:
+        """Return the seconds after the first failed request, by what happened then."""
+        moments = {
+            "the first request fails": self.first_failure,
+            "the alert fires in Prometheus": self.alert,
+            "the rulebook has it": self.event,
+            "triage begins": self.triage,
+            "measured and planned, the run opens": self.planned,
+            "strict mode is off in every process": self.flag_off,
+            "the last request has failed": self.last_failure,
+            "proved, and the report is written": self.proved,
+        }
+        return {words: (moment - self.first_failure).total_seconds() for words, moment in moments.items()}
+
+
+def await_healing(lab: Lab, alerting: Alerting, called: datetime, alert: str, seconds: float = 120) -> Healing:
+    """Wait until a rulebook has healed what made requests fail since ``called``; return when what happened."""
+    earlier = newest_run(alerting.reports)
+    fired = wait_until(lambda: alerting.firing(alert), f"the alert {alert} to fire", seconds)
+
+    def ended() -> bool:
+        newest = newest_run(alerting.reports)
+        return newest != earlier and f"report: {newest}" in alerting.told()
+
+    wait_until(ended, f"the end of the playbook that the alert starts (see {alerting.log})", seconds)
+    told = alerting.told()
+    run = Ended(0, told, called, alerting.reports, newest=newest_run(alerting.reports))
+    opened = run.entries()[0]
+    received = re.search(r"'received_at': '([^']+)'", told)
+    assert received, f"the rulebook has printed no event:\n{told}"
+    flag_off = run.moment("flag", "roll_ended")
+    wait_until(lambda: lab.traffic_summary(since=flag_off)["sent"] > 20, "more traffic")
+    traffic = lab.traffic_summary(since=called)
+    return Healing(
+        first_failure=datetime.fromisoformat(traffic["first_failure"]),
+        alert=fired,
+        event=datetime.fromisoformat(received[1]),
+        triage=datetime.fromisoformat(opened["data"]["command_started"]),
+        planned=datetime.fromisoformat(opened["at"]),
+        flag_off=flag_off,
+        last_failure=datetime.fromisoformat(traffic["last_failure"]),
+        proved=datetime.fromisoformat(run.entries()[-1]["at"]),
+        failed=int(traffic["failed"]),
+        run=run,
+    )
 
 
 def canaries(lab: Lab) -> int:
