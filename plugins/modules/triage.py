@@ -204,7 +204,10 @@ symptoms:
     measured: {description: The same by measurement alone., type: str, returned: always, sample: present}
     stated: {description: Whether the operator has stated it., type: bool, returned: always, sample: false}
     alerted: {description: Whether an alert says it., type: bool, returned: always, sample: false}
-    contradiction: {description: Whether it is stated or alerted and measured to be absent., type: bool, returned: always}
+    contradiction:
+      description: Whether it is stated or alerted, and measured to be absent.
+      type: bool
+      returned: always
     evidence:
       description: The answers of its probes, in the form of M(dualwrite.rollback.health_probe), with C(host) where
         another host has measured.

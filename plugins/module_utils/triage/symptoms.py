@@ -14,9 +14,7 @@ from .matrix import Row
 PRESENT, ABSENT, NOT_MEASURED = "present", "absent", "not measured"
 
 
-def judged(
-    row: Row, evidence: Sequence[Mapping[str, Any]], stated: bool, alerted: bool = False
-) -> dict[str, Any]:
+def judged(row: Row, evidence: Sequence[Mapping[str, Any]], stated: bool, alerted: bool = False) -> dict[str, Any]:
     """Return what is known of one symptom: state, how it is known, and the evidence.
 
     What an operator states is present, also where it is measured to be absent: that is a ``contradiction``, to be told.
