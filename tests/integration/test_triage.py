@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lab import parts, processes
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
 from tests.support.measure import FLAG, PROCESSES, STRICT, State, await_dual_writes, figures, restart
@@ -124,3 +127,79 @@ def test_an_answer_that_is_no_symptom_is_refused(lab, run, given):
     assert "there is no symptom" in ended.text
     assert "Traceback" not in ended.text
     assert State.of(lab) == before
+
+
+def alert(environment: str = "lab") -> dict[str, str]:
+    """Return what a rulebook hands to the playbook."""
+    return {"symptom": "requests_failing", "environment": environment}
+
+
+def metric(lab: Lab, query: str) -> dict[str, Any]:
+    """Return the symptom of failing requests, by one query."""
+    probe = {"name": "few fail", "kind": "metric", "url": lab.state["prometheus"]["url"], "query": query, "max": 0.01}
+    return {"symptom": "requests_failing", "probes": [probe]}
+
+
+@pytest.fixture
+def killed_prometheus(lab: Lab) -> Iterator[None]:
+    """Prometheus is killed, and comes back after the test."""
+    process = parts.running(lab.paths, "prometheus")
+    if process is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("prometheus is not installed")
+    url = lab.state["prometheus"]["url"]
+    processes.end([process], signal.SIGKILL)
+    yield
+    parts.start_prometheus(lab.paths, int(url.rpartition(":")[2]), int(lab.url.rpartition(":")[2]))
+    wait_until(lambda: (parts.get(f"{url}/-/ready") or (0,))[0] == 200, "Prometheus to be back")
+
+
+def test_with_prometheus_killed_an_alert_is_not_known_and_nothing_is_run(lab, run, killed_prometheus, reports):
+    before, newest = State.of(lab), newest_run(reports)
+    ended = run(
+        dualwrite_execute=True,
+        dualwrite_alert=alert(),
+        dualwrite_host_symptoms=[],
+        dualwrite_environment_symptoms=[metric(lab, "up")],
+    )
+    assert ended.rc != 0
+    assert any(line.strip().startswith("UNKNOWN  requests_failing (alerted)") for line in ended.lines())
+    assert any(line.strip().startswith("no answer: 'few fail'") for line in ended.lines())
+    assert "Not known: requests_failing." in ended.text
+    assert (State.of(lab), newest_run(reports)) == (before, newest)
+
+
+def test_a_metric_that_is_no_number_is_not_known_and_nothing_is_run(lab, run, reports):
+    """0 / 0 is what a share of requests is when there are none."""
+    before, newest = State.of(lab), newest_run(reports)
+    symptom = metric(lab, "vector(0) / vector(0)")
+    ended = run(dualwrite_execute=True, dualwrite_host_symptoms=[], dualwrite_environment_symptoms=[symptom])
+    assert ended.rc != 0
+    assert "the metric is NaN, which is no number" in ended.text
+    assert "Not known: requests_failing." in ended.text
+    assert (State.of(lab), newest_run(reports)) == (before, newest)
+
+
+def test_an_alert_that_is_measured_to_be_wrong_is_told_and_nothing_is_run(lab, run, reports):
+    before, newest = State.of(lab), newest_run(reports)
+    ended = run(
+        dualwrite_execute=True, dualwrite_alert=alert(), dualwrite_environment_symptoms=[metric(lab, "vector(0)")]
+    )
+    assert ended.rc == 0, ended.text
+    assert "no symptom is seen; alerted, but measured to be absent: requests_failing" in ended.text
+    assert (State.of(lab), newest_run(reports)) == (before, newest)
+
+
+def test_an_alert_of_another_environment_is_refused(lab, run, reports):
+    before, newest = State.of(lab), newest_run(reports)
+    ended = run(dualwrite_execute=True, dualwrite_alert=alert("production"))
+    assert ended.rc != 0
+    assert "The alert is of another environment than this inventory, which is of 'lab'. Nothing was done." in ended.text
+    assert (State.of(lab), newest_run(reports)) == (before, newest)
+
+
+def test_what_is_stated_and_measured_to_be_absent_is_told(lab, run):
+    ended = run(dualwrite_symptoms="requests_failing", dualwrite_environment_symptoms=[metric(lab, "vector(0)")])
+    assert ended.rc == 0, ended.text
+    assert "stated, but measured to be absent: requests_failing" in ended.text
+    assert any("PRESENT  requests_failing (stated, BUT MEASURED TO BE ABSENT)" in line for line in ended.lines())
+    assert "1. [immediate] disable_strict_mode" in ended.text

@@ -6,6 +6,7 @@ times are changed, so that an alert fires within seconds.
 
 import json
 import os
+import re
 import secrets
 import shutil
 import urllib.error
@@ -26,6 +27,9 @@ from .waiting import LabError, wait_until
 SHIPPED = ROOT / "extensions" / "eda"
 RULEBOOK, APPROVED = "dual_write_alerts", "dual_write_alerts_approved"
 ENVIRONMENT = "lab"
+#: at the beginning of a line: what a failed playbook has printed, ansible-rulebook prints again
+LOOK = re.compile(r"^\[ *[0-9.]+ s of [0-9]+ s\] measure ", re.MULTILINE)
+RECEIVED = re.compile(r"'received_at': '([^']+)'")
 
 
 @dataclass(frozen=True)
@@ -159,9 +163,13 @@ class Alerting:
         """Return what ansible-rulebook and the playbooks that it runs have printed."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def triages(self) -> int:
-        """Return how many times triage has looked at what an alert says, to its plan."""
-        return self.told().count("(alerted")
+    def looks(self) -> int:
+        """Return how many times symptoms were measured."""
+        return len(LOOK.findall(self.told()))
+
+    def received(self) -> list[datetime]:
+        """Return when the rulebook has received its events."""
+        return [datetime.fromisoformat(found) for found in RECEIVED.findall(self.told())]
 
     def asked(self, question: str) -> dict[str, Any]:
         """Return the data of Prometheus' answer, empty when it has none."""

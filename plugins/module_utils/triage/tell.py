@@ -59,7 +59,7 @@ def lines_of(symptoms: Sequence[Mapping[str, Any]], plan: Sequence[Mapping[str, 
 
 
 def _contradictions(symptoms: Sequence[Mapping[str, Any]], said: str) -> list[str]:
-    """Return the symptoms that somebody has ``said`` (stated or, if not, alerted) and that are measured to be absent."""
+    """Return the symptoms that are ``stated`` or, if not, ``alerted``, and that are measured to be absent."""
     by_person = said == "stated"
     return [one["symptom"] for one in symptoms if one["contradiction"] and bool(one["stated"]) == by_person]
 
