@@ -140,12 +140,23 @@ def ad_hoc(words: Sequence[str], folder: Path, tmp_path: Path) -> None:
     assert set(json.loads(given["-a"])) <= there
 
 
+def rulebook(words: Sequence[str], folder: Path, tmp_path: Path) -> None:
+    """A rulebook that is named exists, and is started with what it asks for (tests/integration runs it)."""
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    assert set(given) == {"--rulebook", "--inventory", "--vars", "--env-vars"}
+    name = given["--rulebook"].removeprefix("dualwrite.rollback.")
+    text = (ROOT / "extensions" / "eda" / "rulebooks" / f"{name}.yml").read_text(encoding="utf-8")
+    assert set(given["--env-vars"].split(",")) == set(re.findall(r"\{\{ (DUALWRITE_\w+) \}\}", text))
+    assert (folder / given["--inventory"]).is_dir()
+
+
 UNDERSTOOD: dict[str, Callable[[Sequence[str], Path, Path], None]] = {
     "make": make_targets,
     "ansible": ad_hoc,
     "ansible-playbook": playbook,
     "ansible-galaxy": galaxy,
     "ansible-doc": doc,
+    "ansible-rulebook": rulebook,
 }
 
 
@@ -168,6 +179,7 @@ def test_commands_in_prose_are_understood(page: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_is_called_by_its_full_name_exists(page: Path) -> None:
     there = {path.stem for kind in ("modules", "callback") for path in (ROOT / "plugins" / kind).glob("*.py")}
+    there |= {path.stem for path in (ROOT / "extensions" / "eda").rglob("*") if path.suffix in (".yml", ".py")}
     there |= {path.stem for path in (ROOT / "playbooks").glob("*.yml")} | {path.name for path in ROOT.glob("roles/*")}
     named = re.findall(r"dualwrite\.rollback\.(\w+)", page.read_text(encoding="utf-8"))
     assert [name for name in named if name not in there] == []

@@ -114,10 +114,10 @@ class Alerting:
         """Start ansible-rulebook; ``variables`` are further environment variables of it."""
         settings = {
             "dualwrite_environment": ENVIRONMENT,
-            "dualwrite_alerts_host": "127.0.0.1",
-            "dualwrite_alerts_port": self.alerts.port,
-            "dualwrite_approvals_host": "127.0.0.1",
-            "dualwrite_approvals_port": self.approvals.port,
+            "alerts_host": "127.0.0.1",
+            "alerts_port": self.alerts.port,
+            "approvals_host": "127.0.0.1",
+            "approvals_port": self.approvals.port,
         }
         vars_file = self.folder / "rulebook.yml"
         vars_file.write_text(yaml.safe_dump(settings))

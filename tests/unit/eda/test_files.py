@@ -64,3 +64,15 @@ def test_only_the_rulebook_that_waits_for_a_person_ever_confirms() -> None:
     assert plans["actions"][0]["run_playbook"]["extra_vars"]["dualwrite_execute"] is False
     assert "dualwrite_confirm" not in str(plans)
     assert "event.approval.plan == events.plan.planned.plan" in str(runs["condition"])
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("systemd-analyze is not installed")
+    text = (EDA / "systemd" / "dual-write-rulebook.service").read_text(encoding="utf-8")
+    unit = tmp_path / "dual-write-rulebook.service"
+    unit.write_text(
+        text.replace("/opt/dualwrite/bin/ansible-rulebook", "/bin/true").replace("User=dualwrite", "User=root")
+    )
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
