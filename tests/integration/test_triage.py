@@ -203,3 +203,19 @@ def test_what_is_stated_and_measured_to_be_absent_is_told(lab, run):
     assert "stated, but measured to be absent: requests_failing" in ended.text
     assert any("PRESENT  requests_failing (stated, BUT MEASURED TO BE ABSENT)" in line for line in ended.lines())
     assert "1. [immediate] disable_strict_mode" in ended.text
+
+
+def test_a_protected_environment_takes_no_alert_for_a_confirmation(lab, run, reports):
+    before = State.of(lab)
+    ended = run(
+        dualwrite_execute=True,
+        dualwrite_protected=True,
+        dualwrite_look_again=0,
+        dualwrite_alert=alert(),
+        dualwrite_reason="alert DualWriteRequestsFailing",
+        dualwrite_environment_symptoms=[metric(lab, "vector(1)")],
+    )
+    assert ended.rc != 0
+    assert "dualwrite_confirm=lab" in ended.text
+    assert "Traceback" not in ended.text
+    assert State.of(lab) == before
