@@ -278,28 +278,27 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.options import 
 )
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.triage import triage
 
+SPEC = merge(
+    POSTGRES,
+    optional(WORKLOADS, "workloads"),
+    MATRIX,
+    state={"type": "str", "choices": ["planned", "measured"], "default": "planned"},
+    stated={"type": "list", "elements": "str", "default": []},
+    alerted={"type": "list", "elements": "str", "default": []},
+    found={"type": "dict", "default": {}},
+    only={"type": "list", "elements": "str", "default": []},
+    inventory={"type": "list", "elements": "str", "default": []},
+    trend={"type": "float", "default": 3},
+    window={"type": "float", "default": 120},
+    since={"type": "str"},
+    patience={"type": "float", "default": 0},
+    timeout={"type": "float", "default": 20},
+)
+
 
 def main() -> None:
     """Measure, and plan what the matrix says."""
-    run(
-        triage,
-        merge(
-            POSTGRES,
-            optional(WORKLOADS, "workloads"),
-            MATRIX,
-            state={"type": "str", "choices": ["planned", "measured"], "default": "planned"},
-            stated={"type": "list", "elements": "str", "default": []},
-            alerted={"type": "list", "elements": "str", "default": []},
-            found={"type": "dict", "default": {}},
-            only={"type": "list", "elements": "str", "default": []},
-            inventory={"type": "list", "elements": "str", "default": []},
-            trend={"type": "float", "default": 3},
-            window={"type": "float", "default": 120},
-            since={"type": "str"},
-            patience={"type": "float", "default": 0},
-            timeout={"type": "float", "default": 20},
-        ),
-    )
+    run(triage, SPEC)
 
 
 if __name__ == "__main__":
