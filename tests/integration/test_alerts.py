@@ -134,6 +134,7 @@ def test_requests_that_fail_succeed_again_and_nobody_types_anything(
     assert {one["flags"][FLAG] for one in lab.instances()} == {"true"}
     assert lab.traffic_summary(since=healing.flag_off)["failed"] == 0
     assert healing.first_failure < healing.alert < healing.event < healing.planned < healing.flag_off
+    assert "$ ansible-playbook dualwrite.rollback.disable_strict_mode -i lab " in healing.run.text
     opened = healing.run.entries()[0]["data"]
     assert opened["operator"] == "ansible-rulebook"
     assert opened["reason"].startswith(f"alert {ALERT} since 20")
