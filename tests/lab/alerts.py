@@ -65,6 +65,7 @@ class Alerting:
         self.folder = lab.dir / "alerting" / rulebook
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
+        self.notices = self.folder / "notices"
         self.alertmanager = f"http://127.0.0.1:{parts.free_port()}"
         self.alerts, self.approvals = self._door("alerts"), self._door("approvals")
         self.log = self.folder / "rulebook.log"
@@ -133,6 +134,7 @@ class Alerting:
             "ANSIBLE_NOCOLOR": "1",
             "DUALWRITE_LAB": str(self.lab.dir),
             "DUALWRITE_REPORTS": str(self.reports),
+            "DUALWRITE_NOTICES": str(self.notices),
             **tokens,
             **variables,
         }
