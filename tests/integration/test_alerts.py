@@ -138,7 +138,7 @@ def test_requests_that_fail_succeed_again_and_nobody_types_anything(
     opened = healing.run.entries()[0]["data"]
     assert opened["operator"] == "ansible-rulebook"
     assert opened["reason"].startswith(f"alert {ALERT} since 20")
-    assert healing.run.closed()["outcome"] == "proved"
+    assert healing.outcome == "proved"
     assert (healing.run.run_folder / "incident.html").exists()
     after = healing.since_first_failure()
     figures(

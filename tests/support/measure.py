@@ -91,6 +91,7 @@ class Healing:
     last_failure: datetime
     proved: datetime
     failed: int
+    outcome: str
     run: Ended
 
     def since_first_failure(self) -> dict[str, float]:
@@ -119,7 +120,8 @@ def await_healing(lab: Lab, alerting: Alerting, called: datetime, alert: str, se
 
     wait_until(ended, f"the end of the playbook that the alert starts (see {alerting.log})", seconds)
     run = Ended(0, alerting.told(), called, alerting.reports, newest=newest_run(alerting.reports))
-    opened = run.entries()[0]
+    entries = run.entries()
+    opened, closed = entries[0], next(one for one in reversed(entries) if one["type"] == "close")
     flag_off = run.moment("flag", "roll_ended")
     wait_until(lambda: lab.traffic_summary(since=flag_off)["sent"] > 20, "more traffic")
     traffic = lab.traffic_summary(since=called)
@@ -131,8 +133,9 @@ def await_healing(lab: Lab, alerting: Alerting, called: datetime, alert: str, se
         planned=datetime.fromisoformat(opened["at"]),
         flag_off=flag_off,
         last_failure=datetime.fromisoformat(traffic["last_failure"]),
-        proved=datetime.fromisoformat(run.entries()[-1]["at"]),
+        proved=datetime.fromisoformat(closed["at"]),
         failed=int(traffic["failed"]),
+        outcome=str(closed["data"]["outcome"]),
         run=run,
     )
 
