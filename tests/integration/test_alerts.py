@@ -76,7 +76,7 @@ def await_all_seen(alerting: Alerting, number: int) -> None:
     """Wait until the rulebook is done with everything that it was sent: it takes one after the other."""
     mark = {**FOREIGN, "environment": f"mark-{number}"}
     assert alerting.alerts.send(message(mark)) == 200
-    wait_until(lambda: f"of {mark['environment']}; this rulebook" in alerting.told(), "the rulebook to see it all", 60)
+    wait_until(lambda: f"of {mark['environment']}; this rulebook" in alerting.told(), "the rulebook to see it all", 120)
 
 
 def test_what_is_not_meant_starts_nothing_and_is_never_evaluated(lab: Lab, by_itself: Alerting, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_protected_environment_waits_for_a_person_who_approves_this_plan(
     approval = {"plan": "plan-000000000000", "approver": "ada", "ticket": "INC-42"}
     assert approve(approval) == 200
     assert alerting.alerts.send(message(labels)) == 200
-    waits = wait_until(lambda: WAITS.search(alerting.told()), f"a plan that waits (see {alerting.log})", 60)
+    waits = wait_until(lambda: WAITS.search(alerting.told()), f"a plan that waits (see {alerting.log})", 120)
     plan = waits[1]
     assert "1. [immediate] disable_strict_mode" in alerting.told()
 
@@ -174,7 +174,7 @@ def test_a_protected_environment_waits_for_a_person_who_approves_this_plan(
     assert newest_run(reports) == before
 
     assert approve(named) == 200
-    wait_until(lambda: "report: " in alerting.told(), f"the approved plan to be run (see {alerting.log})", 90)
+    wait_until(lambda: "report: " in alerting.told(), f"the approved plan to be run (see {alerting.log})", 180)
     assert strictness(lab) == {"false"}
     assert newest_run(reports) != before
     opened = Ended(0, "", datetime.now(UTC), reports, newest=newest_run(reports)).entries()[0]["data"]
