@@ -27,6 +27,8 @@ TEMPLATES = os.path.join(COLLECTION, "roles", "report", "templates")
 class ActionModule(ActionBase):
     """Validate the options with the module's own spec, add what only the controller knows, call the step."""
 
+    spec = SPEC
+    step = staticmethod(run_record)
     _requires_connection = False
     _supports_check_mode = True
     _supports_async = False
@@ -35,10 +37,10 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         """Return the step's result, or one sentence of what went wrong."""
         outcome = super().run(tmp, task_vars)
-        params = _plain(self.validate_argument_spec(**SPEC)[1])
+        params = _plain(self.validate_argument_spec(**self.spec)[1])
         self._complete(params, task_vars or {})
         try:
-            outcome.update(_plain(run_record(params, check=self._task.check_mode)))
+            outcome.update(_plain(self.step(params, check=self._task.check_mode)))
         except RollbackError as error:
             outcome.update(_plain(error.as_result()), failed=True)
         except Exception as error:

@@ -48,6 +48,9 @@ OURS = "dualwrite.rollback."
 PHASES = {
     "backup_info": "backups",
     "backup_restore": "restore",
+    "drill": "drill",
+    "drill_fault": "fault",
+    "drill_status": "drills",
     "flag": "flag",
     "flag_info": "read",
     "health_probe": "verify",
@@ -61,7 +64,9 @@ PHASES = {
     "triage": "triage",
     "workload": "workload",
 }
-ON_CONTROLLER = ("run_record", "notify")
+ON_CONTROLLER = ("run_record", "notify", "drill")
+#: what these say is told line by line, as it is
+WITH_LINES = ("triage", "run_record", "drill_status")
 EVERYTHING = 3
 MARKS = ("DRIFT", "UNKNOWN")
 #: what went well in these is told with -v only
@@ -231,7 +236,7 @@ class CallbackModule(Default):
             color = C.COLOR_ERROR if data.get("not_told") else color
             where = "controller" if name in ON_CONTROLLER and data.get("phase") != "add" else host
             self._line(str(data.get("phase") or PHASES.get(name, name)), where, check + _one_line(words), color)
-            for line in data.get("lines") or [] if name in ("triage", "run_record") else []:
+            for line in data.get("lines") or [] if name in WITH_LINES else []:
                 self._display.display(f"    {line}")
         elif self._display.verbosity and not name:
             word = "changed" if data.get("changed") else "ok"
@@ -245,7 +250,7 @@ class CallbackModule(Default):
         recap = (self._closed or {}).get("failed_hosts") or {}
         told = [*self._said.get(host, []), _one_line(recap[host]) if host in recap else ""]
         # a failure that was told, or that the recap tells, is not told twice
-        if any(one and (one in words or words in one) for one in told) and not aside:
+        if any(one and (one in words or words in one) for one in told) and not aside and name != "drill":
             return
         self._said.setdefault(host, []).append(words)
         where = f" ({aside})" if aside else ""
@@ -258,6 +263,8 @@ class CallbackModule(Default):
             self._flags[host] = data
         if name == "notify":
             self._not_told += data.get("not_told") or []
+        if name == "drill":
+            self._flags.clear()  # what a drill has read before it changes something is no table to end with
         if name == "run_record" and data.get("phase") == "open":
             self._opened, self._closed, self._budget = data, None, data.get("budget")
         if name == "run_record" and data.get("phase") == "close":

@@ -65,6 +65,18 @@ LOCK: Spec = {
     "required_by": {"lock_file": ["run_id"], "lock_lease": ["run_id"]},
 }
 
+DRILLS: Spec = {
+    "argument_spec": {
+        "exercises": {"type": "dict", "default": {}},
+        "ledger": {"type": "path", "default": "drills"},
+        "interval": {"type": "int", "default": 365},
+        "since": {"type": "str"},
+        "today": {"type": "str"},
+        "page": {"type": "path"},
+        "junit": {"type": "path"},
+    }
+}
+
 POSTGRES: Spec = {
     "argument_spec": {
         "login_host": {"type": "str"},

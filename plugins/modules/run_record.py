@@ -68,6 +68,12 @@ options:
   ticket:
     description: The incident's ticket, a name or a link. Required when O(protected=true).
     type: str
+  drill:
+    description:
+      - The name of the drill that the run is a part of, kept in the record and shown in the report.
+      - The time of the run is counted from its opening then, since what a drill does before is no part of it.
+    type: str
+    version_added: 0.2.0
   budget:
     description: Seconds that the run may take, counted from the start of the command.
     type: float
@@ -304,6 +310,7 @@ SPEC = {
         "operator": {"type": "str"},
         "reason": {"type": "str"},
         "ticket": {"type": "str"},
+        "drill": {"type": "str"},
         "budget": {"type": "float", "default": 300},
         "hosts": {"type": "list", "elements": "str"},
         "required_phases": {"type": "list", "elements": "str", "default": ["verify"]},

@@ -35,6 +35,9 @@ ON_THE_LAB = {
     "sql_cleanup": [0, 1],
     "sql_undo_cleanup": [0],
     "triage": [0, 1, 2],
+    "drill": [0, 1],
+    "drill_fault": [0, 1],
+    "drill_status": [0, 1],
     "notify": [0],
 }
 OF_A_DATABASE = {"backup_info": [0, 1], "backup_restore": [0, 1, 2, 3]}

@@ -73,8 +73,8 @@ def _open(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
     record = Record(store, answer["run_id"])
     answer["resumes"] = [opening.interrupt(dead, answer["run_id"]) for dead in opening.unfinished(reports, environment)]
     answer.update(path=store.place, fallback=bool(warning), warning=warning)
-    kept = ("environment", "scenario", "playbook", "reason", "ticket", "hosts", "protected", "versions", "commands",
-            "incident_log")  # fmt: skip
+    kept = ("environment", "scenario", "playbook", "reason", "ticket", "drill", "hosts", "protected", "versions",
+            "commands", "incident_log")  # fmt: skip
     record.append(
         "open",
         {
@@ -82,7 +82,7 @@ def _open(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
             **{key: answer[key] for key in ("operator", "controller", "budget", "resumes", "warning", "verifies")},
             "owners": owners,
             "required_phases": params.get("required_phases") or [VERIFY],
-            "command_started": controller.get("started_at", ""),
+            "command_started": "" if params.get("drill") else controller.get("started_at", ""),
             "reports": reports,
         },
     )

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator
 
 OURS = "ansible_collections.dualwrite.rollback.plugins."
-DOMAINS = ("platforms", "probes", "postgres", "backups", "run", "triage", "notices")
+DOMAINS = ("platforms", "probes", "postgres", "backups", "run", "triage", "notices", "drill")
 # layer -> what it may import of ours, besides itself
 MAY_IMPORT: dict[str, set[str]] = {
     "modules": {"edge", "options", "steps"},
     "action": {"modules", "options", "steps", "core"},  # an edge of its own, with the module's argument spec
     "callback": {"steps", "core"},
+    "filter": {"drill"},
     "doc_fragments": set(),
     "edge": {"core"},
     "options": {"core"},
