@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,7 +15,18 @@ import pytest
 from tests.lab.alerts import APPROVED, RULEBOOK, Alerting, message
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
-from tests.support.measure import FLAG, STRICT, await_dual_writes, await_healing, figures, held, restart
+from tests.support.measure import (
+    FLAG,
+    STRICT,
+    alert_drill,
+    await_dual_writes,
+    await_healing,
+    drill_said,
+    figures,
+    held,
+    newest_ledger_entry,
+    restart,
+)
 from tests.support.play import ROOT, Ended, newest_run
 
 ALERT = "DualWriteRequestsFailing"
@@ -124,13 +136,13 @@ def test_a_storm_is_one_triage_and_what_is_not_known_is_not_acted_on(
     assert not (tmp_path / "evil").exists()
 
 
-def test_requests_that_fail_succeed_again_and_nobody_types_anything(
-    lab: Lab, strict: None, by_itself: Alerting
-) -> None:
+def test_requests_that_fail_succeed_again_and_nobody_types_anything(lab: Lab, by_itself: Alerting) -> None:
+    """The fault is a drill's: strict mode on, and a legacy side that refuses writes. It waits for whoever heals it."""
     called = datetime.now(UTC)
-    lab.break_legacy()
-    healing = await_healing(lab, by_itself, called, ALERT)
-    assert strictness(lab) == {"false"}
+    with alert_drill(lab, by_itself) as drill:
+        healing = await_healing(lab, by_itself, called, ALERT)
+        assert strictness(lab) == {"false"}
+        assert drill.wait(180) == 0, drill_said(by_itself)
     assert {one["flags"][FLAG] for one in lab.instances()} == {"true"}
     assert lab.traffic_summary(since=healing.flag_off)["failed"] == 0
     assert healing.first_failure < healing.alert < healing.event < healing.planned < healing.flag_off
@@ -140,6 +152,11 @@ def test_requests_that_fail_succeed_again_and_nobody_types_anything(
     assert opened["reason"].startswith(f"alert {ALERT} since 20")
     assert healing.outcome == "proved"
     assert (healing.run.run_folder / "incident.html").exists()
+    assert sorted(path.name for path in by_itself.notices.iterdir()) == [
+        f"{healing.run.run_folder.name}-{event}.md" for event in ("end", "start")
+    ]
+    entry = json.loads(newest_ledger_entry(lab).read_text())
+    assert (entry["exercise"], entry["result"], entry["put_back"]) == ("alert_chain", "passed", True)
     after = healing.since_first_failure()
     figures(
         alert_fires=after["the alert fires in Prometheus"],

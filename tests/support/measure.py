@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 from tests.lab.alerts import Alerting
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
-from tests.support.play import Ended, newest_run
+from tests.support.play import PLAYBOOKS, Ended, environ, newest_run
 
 FLAG = "TEAM_VNEXT_DUAL_WRITE_ENABLED"
 STRICT = "TEAM_VNEXT_DUAL_WRITE_STRICT_MODE"
@@ -107,6 +110,30 @@ class Healing:
             "proved, and the report is written": self.proved,
         }
         return {words: (moment - self.first_failure).total_seconds() for words, moment in moments.items()}
+
+
+@contextmanager
+def alert_drill(lab: Lab, alerting: Alerting) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the drill of the alert chain: it sets the fault up, waits for whoever heals it, and puts everything back."""
+    argv = ["ansible-playbook", "drill.yml", "-i", str(alerting.inventory), "-e", "dualwrite_drill=alert_chain"]
+    environment = environ(alerting.reports, DUALWRITE_LAB=str(lab.dir))
+    with (alerting.folder / "drill.log").open("wb") as log:
+        drill = subprocess.Popen(argv, cwd=PLAYBOOKS, env=environment, stdout=log, stderr=log)
+    try:
+        yield drill
+    finally:
+        drill.terminate()
+        drill.wait()
+
+
+def drill_said(alerting: Alerting) -> str:
+    """Return what the drill has printed."""
+    return (alerting.folder / "drill.log").read_text(errors="replace")
+
+
+def newest_ledger_entry(lab: Lab) -> Path:
+    """Return the file of the lab's newest drill."""
+    return max((lab.dir / "drills").glob("*/*.json"), key=lambda path: path.name)
 
 
 def await_healing(lab: Lab, alerting: Alerting, called: datetime, alert: str, seconds: float = 120) -> Healing:
