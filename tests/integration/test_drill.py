@@ -158,6 +158,30 @@ def test_without_a_steady_state_nothing_is_set_up_and_the_ledger_says_so(lab, dr
     assert "set up" not in [one["phase"] for one in newest(ledger)["phases"]]
 
 
+def test_a_check_sets_nothing_up(lab, command, before, reports, ledger):
+    argv, env = command("q2")
+    entries, known = len(list(ledger.glob("lab/*.json"))), newest_run(reports)
+    ended = call([*argv, "--check"], reports, env)
+    assert ended.rc == 0, ended.text
+    assert "nothing is set up" in ended.text
+    assert len(list(ledger.glob("lab/*.json"))) == entries
+    assert newest_run(reports) == known
+
+
+def test_a_protected_environment_wants_a_confirmation_for_the_drill_itself(drill, before, ledger):
+    entries = len(list(ledger.glob("lab/*.json")))
+    guard = {
+        "dualwrite_protected": True,
+        "dualwrite_confirm": "lab",
+        "dualwrite_reason": "q1",
+        "dualwrite_ticket": "T-1",
+    }
+    ended = drill("q1", **guard)
+    assert ended.rc != 0
+    assert "dualwrite_drill_confirm=lab" in ended.text
+    assert len(list(ledger.glob("lab/*.json"))) == entries
+
+
 def test_the_schedule_is_understood_by_systemd_and_by_cron(command, reports, tmp_path):
     argv, env = command("q1")
     given = {

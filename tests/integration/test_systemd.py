@@ -22,6 +22,7 @@ from tests.support.play import Ended, call, command, environ
 from tests.support.units import WORKER_ENV, dual_writing, holders, identities
 
 HOST = "staging-web-1"
+TIMER = "dualwrite-drill-staging.timer"
 LOCK = "/var/lib/dualwrite/staging.lock"
 
 
@@ -130,6 +131,38 @@ def test_the_journal_is_probed_ad_hoc(host, first, rollback):
     answers = {one["probe"]: one["answer"] for one in answer["evidence"]}
     assert answers == {"new workers": "pass", "no crash": "pass", "nobody speaks": "unknown"}
     assert "'nobody speaks'" in answer["msg"]
+
+
+SCHEDULE = """
+- name: Schedule the drills on another machine
+  hosts: dualwrite
+  gather_facts: false
+  tasks:
+    - name: Write the schedule
+      ansible.builtin.import_role:
+        name: dualwrite.rollback.drill
+        tasks_from: schedule
+        rolespec_validate: false
+"""
+
+
+def test_drills_are_scheduled_on_a_host_by_its_systemd(host, rollback, tmp_path):
+    playbook = tmp_path / "schedule.yml"
+    playbook.write_text(SCHEDULE, encoding="utf-8")
+    given = {"dualwrite_drill_command": "/usr/bin/touch drilled", "dualwrite_drill_folder": "/run"}
+    argv = ["ansible-playbook", str(playbook), "-i", "staging", "-e", json.dumps(given)]
+    first, again = (rollback(*argv, ANSIBLE_STDOUT_CALLBACK="ansible.builtin.default") for dummy in range(2))
+    assert (first.rc, again.rc) == (0, 0), first.text + again.text
+    assert (first.recap()[HOST]["changed"], again.recap()[HOST]["changed"]) == (2, 0)
+    try:
+        due = host.run(["systemctl", "show", "-p", "NextElapseUSecRealtime", "--value", TIMER]).stdout
+        assert re.match(r"Tue \d{4}-(01|04|07|10)-0[1-7] 10:00:00 UTC", due), due
+        assert host.run(["systemctl", "is-enabled", TIMER]).stdout.strip() == "enabled"
+        host.run(["systemctl", "start", TIMER.replace(".timer", ".service")])
+        assert host.run(["test", "-e", "/run/drilled"], check=False).returncode == 0
+    finally:
+        host.run(["systemctl", "disable", "--now", TIMER])
+        host.run(["rm", "-f", "/run/drilled"])
 
 
 def test_a_host_that_goes_away_in_mid_run_is_named_and_the_same_command_finishes(
