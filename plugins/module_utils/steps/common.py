@@ -51,7 +51,11 @@ def take_flag_names(names: Iterable[str], known: Sequence[str], where: str) -> l
     listed = [str(name) for name in names]
     for name in listed:
         if not _FLAG_NAME.fullmatch(name):
-            raise InvalidInput(f"'{name}' is no name of a flag", where=where)
+            raise InvalidInput(
+                f"'{name}' is no name of a flag",
+                where=where,
+                hint="Name it as the application's environment does; an inventory does so in dualwrite_flags.",
+            )
         if known and name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known)}."
