@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ansible_runner
-
 from tests.gates.tree import project_files
 from tests.lab.lab import Lab
 from tests.support.play import ROOT, environ
@@ -86,6 +84,8 @@ class Node:
 
     def launch(self, playbook: str | list[Any], answers: Mapping[str, Any], *more: str) -> Launched:
         """Run a playbook of the project, or these plays, to the end, with the answers of a survey."""
+        import ansible_runner  # the environments of `make compat` have none
+
         with self.private() as folder:
             run = ansible_runner.run(
                 private_data_dir=str(folder),

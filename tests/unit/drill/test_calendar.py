@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timezone
 
 import pytest
 
@@ -25,7 +25,9 @@ def test_every_quarter_has_its_own_day_in_three_languages():
 def test_systemd_waits_for_the_day_that_the_rule_begins_with(day):
     """systemd-analyze is asked from a day before the first one of each quarter of 2027."""
     for one in schedule(day=day, hour=9, year=2027):
-        start = datetime.strptime(one["rrule"].split()[0].partition(":")[2], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        start = datetime.strptime(one["rrule"].split()[0].partition(":")[2], "%Y%m%dT%H%M%S").replace(
+            tzinfo=timezone.utc
+        )
         assert 1 <= start.day <= 7
         assert (start.month, start.isoweekday()) == (3 * one["quarter"] - 2, one["cron_day"])
         base = f"{start.year}-{start.month:02d}-01 00:00:00 UTC"
