@@ -69,7 +69,8 @@ def test_two_runs_that_end_at_once_tear_nothing(reports):
         "    entry.update(dict.fromkeys(('environment', 'action', 'outcome', 'operator', 'ticket'), 'x' * 200))\n"
         "    incident_log.append(sys.argv[1], entry)\n"
     )
-    writers = [subprocess.Popen([sys.executable, "-c", source, str(log), name]) for name in "abc"]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    writers = [subprocess.Popen([sys.executable, "-c", source, str(log), name], env=environ) for name in "abc"]
     assert [one.wait(60) for one in writers] == [0, 0, 0]
     torn, *lines = log.read_text().splitlines()
     assert torn == '{"torn by a cra'

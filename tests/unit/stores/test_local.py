@@ -66,7 +66,8 @@ with LocalStore(sys.argv[1]).write("run-1/rows.gz") as stream:
 def test_what_a_killed_writer_has_left_goes_and_what_is_being_written_stays(tmp_path):
     store = LocalStore(str(tmp_path))
     argv = [sys.executable, "-c", KILLED, str(tmp_path)]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(argv, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout.readline() == b"half\n"
         (hidden,) = (tmp_path / "run-1").iterdir()
         os.utime(hidden, (0, 0))  # it has been written for long
