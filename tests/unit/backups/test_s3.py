@@ -46,6 +46,18 @@ def test_what_is_written_in_parts_is_read_in_ranges(store: S3Store) -> None:
         stream.write(b"again")
 
 
+def test_what_the_service_is_to_encrypt_is_encrypted_and_read_without_a_word(objects: Any) -> None:
+    given = objects.store("encrypted")
+    open_store({**given, "encryption": "AES256"}).put("one", BIG)
+    with open_store({**given, "encryption": "AES256"}).write("many") as stream:
+        stream.write(BIG)
+    plain = open_store(given)
+    assert plain.read("one") == plain.read("many") == BIG
+    for name in ("one", "many"):
+        head = objects.client().head_object(Bucket=given["bucket"], Key=f"encrypted/{name}")
+        assert head["ServerSideEncryption"] == "AES256"
+
+
 def test_a_write_that_fails_leaves_nothing(store: S3Store) -> None:
     def fail() -> None:
         with store.write("half") as stream:
