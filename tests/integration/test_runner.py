@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.faults.expect import chain_of, lock_of
 from tests.lab.lab import Lab
 from tests.support.controller import Controller, killed_when
 from tests.support.measure import FLAG, PROCESSES, State, figures, held, restart
 from tests.support.nodes import Node
-from tests.support.play import newest_run
+from tests.support.play import ROOT, newest_run
 
+OBJECTS = yaml.load(
+    (ROOT / "playbooks" / "awx" / "vars" / "objects.yml").read_text(encoding="utf-8").replace("!unsafe ", ""),
+    yaml.SafeLoader,
+)
 ASKED = {"dualwrite_reason": "p95 > 2x since 02:40", "dualwrite_ticket": "INC-4711"}
 BRISK = {"dualwrite_hold": 1, "dualwrite_verify_timeout": 20, **ASKED}
 
@@ -36,6 +41,38 @@ def opened(reports: Path) -> dict[str, Any]:
     folder = newest_run(reports)
     assert folder
     return dict(chain_of(folder).entries[0]["data"])
+
+
+#: how a template ends on a lab that dual-writes and has neither backup, archive, kept database nor record
+REFUSED = {
+    "cleanup_test_data": "Roll dual-write back first",
+    "undo_cleanup": "which archive is to be put back?",
+    "restore_backup": "Restored data would be corrupted again.",
+    "undo_restore": "Kept are: none.",
+    "verify": "no run that did something of the environment 'lab' is recorded",
+}
+
+
+def launched_with(template: dict[str, Any]) -> dict[str, Any]:
+    """Return the answers of a survey in which nothing but a reason was typed: texts all, as AWX hands them over."""
+    asked = [OBJECTS["awx_questions"][name] for name in template["asks"]]
+    asked += OBJECTS["awx_guard_questions"]["open"] if template["guard"] else []
+    answers = {one["variable"]: one["default"] for one in asked}
+    return {**answers, "dualwrite_reason": "looking", "dualwrite_hold": 1, "dualwrite_watch": 1}
+
+
+@pytest.mark.parametrize("template", OBJECTS["awx_templates"], ids=lambda one: one["playbook"])
+def test_every_template_runs_by_the_engine_of_awx(lab, tmp_path, template):
+    """As a check, on the lab as it is at first."""
+    before, reports = State.of(lab), tmp_path / "reports"
+    job = Node(tmp_path, "node-1", lab, reports).launch(template["playbook"], launched_with(template), "--check")
+    told = [one["event_data"]["res"]["msg"] for one in job.events if one["event"] == "runner_on_failed"]
+    refused = REFUSED.get(template["playbook"])
+    assert job.status == ("failed" if refused else "successful"), job.text
+    assert all(refused in one for one in told) if refused else told == []
+    assert bool(told) == bool(refused)
+    assert State.of(lab) == before
+    assert newest_run(reports) is None
 
 
 def test_a_rollback_is_launched_and_its_events_tell_its_phases(lab, node, reports, dual_writing):
