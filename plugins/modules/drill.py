@@ -83,15 +83,6 @@ options:
   controller:
     description: What tells the controlling process from every other. Found out when it is not given.
     type: dict
-  versions:
-    description: Not used; O(state=opened) fills it in as for M(dualwrite.rollback.run_record).
-    type: dict
-  host:
-    description: The host of the task. Defaults to it.
-    type: str
-  default_template_dir:
-    description: Not used.
-    type: path
   read:
     description: The registered result of M(dualwrite.rollback.flag_info), for O(state=held).
     type: dict

@@ -89,7 +89,7 @@ def test_old_pods_that_do_not_end_are_named_and_the_new_value_stays(bench: Kuber
     effective = raised.value.evidence["after"]["web"][FLAG]["effective"]
     assert sorted(effective.values()) == ["false", "true"], "what runs in a pod that is just ending is told too"
     assert template(bench, "web")["spec"]["containers"][0]["env"] == [OFF]
-    until(lambda: [gone(one) for one in bench.pods("web")] == [False])
+    until(lambda: [gone(one) for one in bench.pods("web")] == [False], 60)
     assert held(switch(bench.options("web"))) == ["false"]
     assert bench.revision("web") == "2", "what was begun is not begun again"
 

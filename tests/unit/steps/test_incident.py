@@ -14,7 +14,7 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors imp
 from ansible_collections.dualwrite.rollback.plugins.module_utils.run.controller import identity
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.run_record import run_record
 
-from .test_notify import FLAG, PASSED, ROLLED, TEMPLATES, run  # noqa: F401 - a fixture
+from .conftest import FLAG, PASSED, ROLLED, TEMPLATES
 
 BEGAN = "2026-11-23T10:30:02.000Z"
 BEFORE = "2026-11-23T09:00:00.000Z"
@@ -44,7 +44,7 @@ def item(closed, key):
     return next(one for one in closed["checklist"] if one["key"] == key)
 
 
-def test_each_run_has_one_line_in_the_incident_log(run, reports):  # noqa: F811
+def test_each_run_has_one_line_in_the_incident_log(run, reports):
     paths = [run(reason="a | b", ticket="INC-1"), run()]
     run_record({"state": "closed", "path": paths[0], "default_template_dir": TEMPLATES})
     told = [json.loads(line) for line in (reports / "staging" / "incidents.jsonl").read_text().splitlines()]
@@ -78,7 +78,7 @@ def test_two_runs_that_end_at_once_tear_nothing(reports):
     assert len((reports / "incidents.md").read_text().splitlines()) == 64
 
 
-def test_a_log_that_cannot_be_written_fails_no_run_and_is_told(run, tmp_path):  # noqa: F811
+def test_a_log_that_cannot_be_written_fails_no_run_and_is_told(run, tmp_path):
     (tmp_path / "file").write_text("")
     path = run(closed=False, incident_log=str(tmp_path / "file" / "log.jsonl"))
     closed = run_record({"state": "closed", "path": path, "default_template_dir": TEMPLATES})
@@ -117,7 +117,7 @@ def test_a_verification_without_a_run_before_it_is_refused(reports):
         opened(reports, verifies="2026-x")
 
 
-def test_it_looks_after_the_last_run_that_did_something(run, reports):  # noqa: F811
+def test_it_looks_after_the_last_run_that_did_something(run, reports):
     run()
     last = run()
     opened(reports, scenario="verify", verifies="last")
@@ -127,7 +127,7 @@ def test_it_looks_after_the_last_run_that_did_something(run, reports):  # noqa: 
     assert found["hosts"] == {"web-1": {"rolled": ROLLED["roll_started"], "instances": ["1:1"]}}
 
 
-def test_every_item_has_an_answer_evidence_or_an_owner(run, reports):  # noqa: F811
+def test_every_item_has_an_answer_evidence_or_an_owner(run, reports):
     run()
     contacts = {"on_call_engineer": {"name": "Ann", "reach": "Slack @ann"}}
     evidence = [
@@ -150,7 +150,7 @@ def test_every_item_has_an_answer_evidence_or_an_owner(run, reports):  # noqa: F
     assert any("error rate: the metric is 0" in line for line in closed["lines"])
 
 
-def test_an_instance_from_before_the_roll_fails_the_run(run, reports):  # noqa: F811
+def test_an_instance_from_before_the_roll_fails_the_run(run, reports):
     run()
     closed = verify(reports, ("1:1", BEFORE), ("7:7", BEFORE))
     assert item(closed, "instances")["why"] == (
@@ -161,7 +161,7 @@ def test_an_instance_from_before_the_roll_fails_the_run(run, reports):  # noqa: 
 
 
 @pytest.mark.parametrize(("answer", "state"), [("fail", "fail"), ("unknown", "unknown"), ("error", "unknown")])
-def test_what_does_not_pass_never_passes(run, reports, answer, state):  # noqa: F811
+def test_what_does_not_pass_never_passes(run, reports, answer, state):
     run()
     evidence = [
         {"probe": "p95 latency is no higher", "kind": "metric", "answer": answer, "detail": "the metric is NaN"}
@@ -171,14 +171,14 @@ def test_what_does_not_pass_never_passes(run, reports, answer, state):  # noqa: 
     assert closed["ok"] is False
 
 
-def test_a_declaration_that_says_otherwise_fails(run, reports):  # noqa: F811
+def test_a_declaration_that_says_otherwise_fails(run, reports):
     run()
     evidence = [{"probe": "every process", "kind": "process_env", "answer": "pass"}]
     closed = verify(reports, ("1:1", BEFORE), evidence=evidence, drift=True)
     assert item(closed, "flags")["state"] == "fail"
 
 
-def test_a_line_that_is_missing_in_the_incident_log_fails(run, reports):  # noqa: F811
+def test_a_line_that_is_missing_in_the_incident_log_fails(run, reports):
     run()
     (reports / "staging" / "incidents.jsonl").unlink()
     assert item(verify(reports, ("1:1", BEFORE)), "incident_log")["state"] == "fail"

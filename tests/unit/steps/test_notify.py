@@ -13,17 +13,8 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.notify im
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.run_record import run_record
 from ansible_collections.dualwrite.rollback.tests.support.receivers import serving
 
-TEMPLATES = str(Path(__file__).resolve().parents[3] / "roles" / "report" / "templates")
-FLAG = "DUAL_WRITE"
-PASSED = {"changed": False, "answers": {"pass": 1}, "evidence": [{"probe": "health", "kind": "http", "answer": "pass"}]}
-ROLLED = {
-    "changed": True,
-    "summary": "false held by 1 of 1 instances",
-    "rolled": {"web": "reload"},
-    "flags": {FLAG: False},
-    "roll_started": "2026-11-23T10:30:00.000Z",
-    "instances": [{"workload": "web", "id": "1:1", "name": "1", "started": "", "flags": {FLAG: "false"}}],
-}
+from .conftest import FLAG, TEMPLATES
+
 PEOPLE = {"on_call_engineer": {"name": "Ann", "reach": "Slack @ann"}}
 
 
@@ -32,25 +23,6 @@ def site():
     with serving() as found:
         found.answers["/hook"] = (200, {}, b"ok")
         yield found
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Open a run, let it do its work unless told otherwise, and close it; return its folder."""
-
-    def one(*, proved=True, closed=True, **opened):
-        base = {"reports": str(tmp_path / "reports"), "budget": 300, "default_template_dir": TEMPLATES}
-        params = {"environment": "staging", "scenario": "disable_dual_write", "hosts": ["web-1"], "operator": "ann"}
-        path = run_record({"state": "opened", "controller": identity(os.getpid()), **base, **params, **opened})["path"]
-        add = {"state": "added", "path": path, "host": "web-1"}
-        run_record({**add, "phase": "flag", "data": ROLLED})
-        if proved:
-            run_record({**add, "phase": "verify", "data": PASSED})
-        if closed:
-            run_record({"state": "closed", "path": path, **base})
-        return path
-
-    return one
 
 
 def tell(path, site, event="end", **more):
@@ -76,7 +48,7 @@ def test_the_end_is_told_with_flags_budget_and_contacts_and_stands_in_the_report
     assert (told["event"], told["not_told"]) == ("end", [])
     (body,) = [json.loads(one["body"]) for one in site.asked]
     assert body["flags"] == [{"name": FLAG, "value": "false", "held": "false in 1 instances"}]
-    assert (body["budget"], body["outcome"], body["hosts"]) == (300.0, "proved", {"web-1": "done"})
+    assert (body["budget"], body["outcome"], body["hosts"]) == (86400.0, "proved", {"web-1": "done"})
     assert [one["reach"] for one in body["contacts"]] == ["Slack @ann"]
     assert f"- {FLAG}: **false** (effective: false in 1 instances)" in body["markdown"]
     assert "## Verification Checklist" not in body["markdown"]
