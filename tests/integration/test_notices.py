@@ -38,12 +38,14 @@ def mailbox() -> Iterator[Mailbox]:
 
 
 @pytest.fixture
-def run(lab: Lab, reports: Path) -> Run:
-    """Run a playbook as an operator does, with short waits."""
+def run(lab: Lab, reports: Path, tmp_path: Path) -> Run:
+    """Run a playbook as an operator does, with short waits; the variables are the inventory's, as templates may be."""
 
     def playbook(name: str, *more: str, env: dict[str, str] | None = None, **variables: Any) -> Ended:
         given = {"dualwrite_hold": 1, "dualwrite_verify_timeout": 20, "dualwrite_contacts": PEOPLE, **variables}
-        argv = ["ansible-playbook", f"{name}.yml", "-i", "lab", "-e", json.dumps(given), *more]
+        told = tmp_path / "told.yml"
+        told.write_text(json.dumps({"dualwrite": {"hosts": {"lab": given}}}))
+        argv = ["ansible-playbook", f"{name}.yml", "-i", "lab", "-i", str(told), *more]
         return call(argv, reports, environ(reports, DUALWRITE_LAB=str(lab.dir), **(env or {})))
 
     return playbook
