@@ -54,10 +54,14 @@ REFUSED = {
 
 
 def launched_with(template: dict[str, Any]) -> dict[str, Any]:
-    """Return the answers of a survey in which nothing but a reason was typed: texts all, as AWX hands them over."""
+    """Return the answers of a survey in which little was typed: texts all, as AWX hands them over.
+
+    The models differ by what is just being written, so a question for that gets a yes.
+    """
     asked = [OBJECTS["awx_questions"][name] for name in template["asks"]]
     asked += OBJECTS["awx_guard_questions"]["open"] if template["guard"] else []
     answers = {one["variable"]: one["default"] for one in asked}
+    answers |= {"dualwrite_accept_divergence": "true"} if "divergence" in template["asks"] else {}
     return {**answers, "dualwrite_reason": "looking", "dualwrite_hold": 1, "dualwrite_watch": 1}
 
 
