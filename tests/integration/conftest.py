@@ -18,7 +18,7 @@ from tests.lab.docker.app import ComposeApp
 from tests.lab.host import SystemdHost, up_with_app
 from tests.lab.lab import Lab
 from tests.support import clusters, projects, units
-from tests.support.measure import FIGURES, FLAG, await_dual_writes
+from tests.support.measure import FIGURES, FLAG, STRICT, await_dual_writes, restart
 
 
 @pytest.hookimpl(wrapper=True)
@@ -51,6 +51,17 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield made
     finally:
         made.down()
+
+
+@pytest.fixture
+def strict(lab: Lab) -> Iterator[None]:
+    """Dual-write is on in strict mode, and goes well."""
+    lab.mend_legacy()
+    lab.set_env(**{STRICT: "true"})
+    restart(lab, "true")
+    await_dual_writes(lab, 5)
+    yield
+    lab.mend_legacy()
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,11 @@ from tests.support.measure import (
     FLAG,
     STRICT,
     alert_drill,
-    await_dual_writes,
     await_healing,
     drill_said,
     figures,
     held,
     newest_ledger_entry,
-    restart,
 )
 from tests.support.play import ROOT, Ended, newest_run
 
@@ -66,17 +64,6 @@ def by_itself(start: Start) -> Alerting:
     alerting.watch_prometheus()
     alerting.await_rulebook()
     return alerting
-
-
-@pytest.fixture
-def strict(lab: Lab) -> Iterator[None]:
-    """Dual-write is on in strict mode, and goes well."""
-    lab.mend_legacy()
-    lab.set_env(**{STRICT: "true"})
-    restart(lab, "true")
-    await_dual_writes(lab, 5)
-    yield
-    lab.mend_legacy()
 
 
 def strictness(lab: Lab) -> set[str]:

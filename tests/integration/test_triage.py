@@ -14,7 +14,7 @@ import pytest
 from tests.lab import parts, processes
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
-from tests.support.measure import FLAG, PROCESSES, STRICT, State, await_dual_writes, figures, restart
+from tests.support.measure import FLAG, PROCESSES, STRICT, State, figures
 from tests.support.play import Ended, call, environ, newest_run
 
 BRISK = {"dualwrite_hold": 1, "dualwrite_verify_timeout": 15, "dualwrite_look_again": 5, "dualwrite_symptom_window": 4}
@@ -30,17 +30,6 @@ def run(lab: Lab, reports: Path) -> Run:
         return call(argv, reports, environ(reports, DUALWRITE_LAB=str(lab.dir)))
 
     return playbook
-
-
-@pytest.fixture
-def strict(lab: Lab) -> Iterator[None]:
-    """Dual-write is on in strict mode, and goes well."""
-    lab.mend_legacy()
-    lab.set_env(**{STRICT: "true"})
-    restart(lab, "true")
-    await_dual_writes(lab, 5)
-    yield
-    lab.mend_legacy()
 
 
 def flags(lab: Lab) -> set[tuple[str, str]]:
