@@ -53,12 +53,12 @@ def run_tier(name: str) -> Tier:
 
 
 def table(tiers: list[Tier]) -> str:
-    """Lay the tiers out: seconds, counts of tests, and every step that failed or could not run."""
+    """Lay the tiers out: seconds, counts of tests, and every step and test that failed or could not run."""
     lines = [f"{'tier':<16}{'seconds':>8}{'passed':>8}{'failed':>8}{'skipped':>9}  result"]
     for tier in tiers:
         counts = f"{tier.passed:>8}{tier.failed:>8}{tier.skipped:>9}"
         lines.append(f"{tier.name:<16}{tier.seconds:>8.1f}{counts}  {'ok' if tier.ok else 'FAILED'}")
-        lines += [f"{'':<16}  failed: {step}" for step in tier.failed_steps]
+        lines += [f"{'':<16}  failed: {what}" for what in [*tier.failed_steps, *tier.failed_tests]]
         lines += [f"{'':<16}  note: {note}" for note in tier.notes]
     return "\n".join(lines)
 

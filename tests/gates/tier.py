@@ -13,15 +13,28 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[2]
 
 
+WIDEST = 300
+
+
+def failure(case: ElementTree.Element) -> str:
+    """Return where a test of a JUnit report failed and why, on one line; '' for one that did not fail."""
+    for kind in ("failure", "error"):
+        if (found := case.find(kind)) is not None:
+            reason = " ".join((found.get("message") or found.text or kind).split())
+            return f"{case.get('classname')}::{case.get('name')}: {reason}"[:WIDEST]
+    return ""
+
+
 @dataclasses.dataclass
 class Tier:
-    """What a tier did: seconds, pytest counts, and the steps that failed."""
+    """What a tier did: seconds, pytest counts, the tests that failed, each with its reason, and the steps that failed."""
 
     name: str
     seconds: float = 0.0
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    failed_tests: list[str] = dataclasses.field(default_factory=list)
     failed_steps: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -91,6 +104,7 @@ class Tier:
         for suite in ElementTree.parse(report).getroot().iter("testsuite"):
             total, bad, skipped = (int(suite.get(key, 0)) for key in ("tests", "failures", "skipped"))
             bad += int(suite.get("errors", 0))
+            self.failed_tests += [told for case in suite.iter("testcase") if (told := failure(case))]
             failed += bad
             self.failed += bad
             self.skipped += skipped

@@ -38,6 +38,15 @@ def run_pytest(folder: Path, source: str) -> Tier:
 def test_pytest_is_counted(tmp_path: Path) -> None:
     tier = run_pytest(tmp_path, SAMPLE)
     assert (tier.passed, tier.failed, tier.skipped, tier.failed_steps, tier.ok) == (1, 1, 1, [], False)
+    assert "  failed: test_sample::test_bad: assert False\n" in gates.table([tier, Tier("next")])
+
+
+def test_an_error_before_a_test_is_told_like_a_failure(tmp_path: Path) -> None:
+    source = "import pytest\n@pytest.fixture\ndef lab(): raise OSError('no port\\nis free')\ndef test_it(lab): pass"
+    tier = run_pytest(tmp_path, source)
+    assert len(tier.failed_tests) == tier.failed == 1
+    assert tier.failed_tests[0].startswith("test_sample::test_it: ")
+    assert "no port" in tier.failed_tests[0] and "\n" not in tier.failed_tests[0]
 
 
 def test_no_test_at_all_is_a_failure(tmp_path: Path) -> None:
