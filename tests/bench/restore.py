@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,6 +35,12 @@ INSERT INTO members (team_id, role) SELECT 1 + i % {rows}, 'player' FROM generat
 CREATE INDEX ON teams (name);
 CREATE INDEX ON members (team_id);
 """
+STEP = """
+import json, sys
+from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.backup_restore import backup_restore
+backup_restore(json.load(sys.stdin))
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
 Arm = Callable[[], None]
 
 
@@ -47,7 +53,6 @@ class Restores:
         self.objects = Objects(folder)
         self.backups = folder / "backups"
         self.outages: dict[str, list[float]] = {"runbook": [], "module": []}
-        self.most_memory = 0.0
 
     def up(self) -> None:
         """Start both, fill the database and back it up as an archive and as gzipped SQL."""
@@ -81,15 +86,26 @@ class Restores:
         """Run one of PostgreSQL's programs."""
         subprocess.run([str(binaries() / program), *arguments], env=self.environ, check=True, stdout=subprocess.DEVNULL)
 
-    def module(self, store: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-        """Call the module's step, as Ansible would."""
+    def options(self, store: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        """Return the module's options."""
         given = {name: option.get("default") for name, option in SPEC["argument_spec"].items()}
         own = {
             "login_host": "127.0.0.1", "login_port": self.server.port, "login_user": USER, "login_db": LIVE,
             "login_password": self.environ["PGPASSWORD"], "bin_dir": str(binaries()), "on_old_client": "warn",
             "store": dict(store), "timeout": 3600,
         }  # fmt: skip
-        return backup_restore({**given, **own, **more})
+        return {**given, **own, **more}
+
+    def module(self, store: Mapping[str, Any], **more: Any) -> None:
+        """Call the module's step, as Ansible would."""
+        backup_restore(self.options(store, **more))
+
+    def memory(self) -> float:
+        """Return the most memory in MB that a process of its own takes for the whole restore from S3."""
+        given = json.dumps(self.options(self.objects.store(), backup="bench.dump"))
+        argv = [sys.executable, "-c", STEP]
+        done = subprocess.run(argv, input=given, stdout=subprocess.PIPE, check=True, text=True)
+        return int(done.stdout) / 1024
 
     def clean(self) -> None:
         """Drop what the arms have made."""
@@ -125,13 +141,13 @@ class Restores:
         target.with_suffix("").unlink()
         self.outages["runbook"].append(time.monotonic() - begun)
 
-    def from_s3(self) -> None:
+    def from_s3(self, verification: str = "before") -> None:
         """The module from S3 with the exchange, while users ask; the outage is what they see."""
         stop, seen = threading.Event(), [0.0]
         users = threading.Thread(target=self._ask, args=(stop, seen))
         users.start()
         try:
-            self.module(self.objects.store(), backup="bench.dump")
+            self.module(self.objects.store(), backup="bench.dump", verification=verification)
         finally:
             stop.set()
             users.join()
@@ -162,7 +178,7 @@ def measured(megabytes: int, times: int) -> dict[str, Any]:
         bench = Restores(megabytes, Path(name))
         arms: dict[str, Arm] = {
             "limit": bench.limit, "verified": bench.verified, "during": bench.during, "runbook": bench.runbook,
-            "from S3": bench.from_s3,
+            "from S3": bench.from_s3, "from S3, during": lambda: bench.from_s3("during"),
         }  # fmt: skip
         seconds: dict[str, list[float]] = {arm: [] for arm in arms}
         try:
@@ -173,44 +189,48 @@ def measured(megabytes: int, times: int) -> dict[str, Any]:
                     begun = time.monotonic()
                     act()
                     seconds[arm].append(time.monotonic() - begun)
+            bench.clean()
+            memory = bench.memory()
         finally:
             bench.down()
             shutil.rmtree(bench.backups, ignore_errors=True)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": seconds, "outages": bench.outages, "memory": memory}
 
 
 HEAD = """# Benchmark of restores
 
-Made by `make bench`. The same database by each way in turn, from backups made by `pg_dump`. `pg_restore -j` uses all
-cores, from a file on the machine, and `ANALYZE` follows; the runbook's way is download, `gunzip` and `psql` into an
-empty database; the module from S3 exchanges the databases too, while a client asks every 5 ms. An outage of the runbook
-is all of its time, of the module the longest time without an answer. Memory is that of the process which runs the
-module, at its most.
+Made by `make bench`. The same database by each way in turn, from backups made by `pg_dump`.
+
+- **pg_restore -j**: on all cores, from a file on the machine, then `ANALYZE`.
+- **before**, **during**: the step of `backup_restore` from the same file, verified before or while it is loaded: either
+  way the archive's contents are listed first, and a damaged one is never exchanged. Before means that the whole archive
+  is decompressed once more, by one core.
+- **runbook**: download, `gunzip` and `psql`, into an empty database. All of it is outage.
+- **S3, before**, **S3, during**: the step from S3, with the exchange, while a client asks every 5 ms. The outage is the
+  longest time without an answer.
+
+Memory is that of a process which does the whole of it from S3, at its most.
 """
+COLUMNS = ("database", "pg_restore -j", "before", "during", "runbook", "S3, before", "S3, during")
+RATIOS = (("verified", "limit"), ("during", "limit"), ("from S3", "runbook"), ("from S3, during", "runbook"))
 
 
 def table(found: Mapping[int, Mapping[str, Any]]) -> str:
-    """Return the table; ``found`` is by megabytes what ``measured`` has returned."""
-    lines = [
-        "| database | pg_restore -j | module, verified | / pg_restore | verified while loading | / pg_restore "
-        "| runbook from S3 | module from S3 | / runbook | outage: runbook | outage: exchange | memory |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    """Return two tables, of seconds and of ratios; ``found`` is by megabytes what ``measured`` has returned."""
+    seconds, ratios = [_row(COLUMNS), _row(["---"] * len(COLUMNS))], []
     for size, one in found.items():
-        took = {arm: median(seconds) for arm, seconds in one["seconds"].items()}
+        seconds.append(_row([f"{size} MB", *(f"{median(times):.1f} s" for times in one["seconds"].values())]))
+        paired = [zip(one["seconds"][arm], one["seconds"][other], strict=True) for arm, other in RATIOS]
+        outages = [f"{median(one['outages'][arm]):.2f} s" for arm in ("runbook", "module")]
+        told = [f"{median(first / second for first, second in pairs):.2f}" for pairs in paired]
+        ratios.append(_row([f"{size} MB", *told, *outages, f"{one['memory']:.0f} MB"]))
+    head = ["database", "before / pg_restore", "during / pg_restore", "S3, before / runbook", "S3, during / runbook"]
+    head += ["outage: runbook", "outage: exchange", "memory"]
+    return "\n".join([*seconds, "", _row(head), _row(["---"] * len(head)), *ratios])
 
-        def ratio(arm: str, other: str, one: Mapping[str, Any] = one) -> str:
-            pairs = zip(one["seconds"][arm], one["seconds"][other], strict=True)
-            return f"{median(first / second for first, second in pairs):.2f}"
 
-        lines.append(
-            f"| {size} MB | {took['limit']:.1f} s | {took['verified']:.1f} s | {ratio('verified', 'limit')} "
-            f"| {took['during']:.1f} s | {ratio('during', 'limit')} | {took['runbook']:.1f} s "
-            f"| {took['from S3']:.1f} s | {ratio('from S3', 'runbook')} | {median(one['outages']['runbook']):.1f} s "
-            f"| {median(one['outages']['module']):.2f} s | {one['memory']:.0f} MB |"
-        )
-    return "\n".join(lines)
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def failure(case: ElementTree.Element) -> str:
 
 @dataclasses.dataclass
 class Tier:
-    """What a tier did: seconds, pytest counts, the tests that failed, each with its reason, and the steps that failed."""
+    """What a tier did: seconds, pytest counts, the tests that failed, with their reasons, and the steps that failed."""
 
     name: str
     seconds: float = 0.0

@@ -35,6 +35,8 @@ class Checksum:
         self._part = int(part or 0)
         self._whole: Any = hashlib.sha256() if self.kind in ("", "sha256") else hashlib.md5(usedforsecurity=False)
         self._held = 0
+        #: what was found, ``<kind>:<value>``; empty as long as the content was not read to its end
+        self.found = ""
 
     def update(self, chunk: bytes) -> None:
         """Add bytes."""
@@ -60,13 +62,15 @@ class Checksum:
             self._held = 0
         digest = self._whole.hexdigest()
         if not self.expected:
-            return f"sha256:{digest}"
+            self.found = f"sha256:{digest}"
+            return self.found
         wanted = self._value.partition("-")[0].lower()
         if digest != wanted:
             raise VerificationFailed(
                 f"the {self.kind} checksum is {digest}, expected {wanted}", where=name, hint=NOT_WHOLE
             )
-        return f"{self.kind}:{self._value}"
+        self.found = f"{self.kind}:{self._value}"
+        return self.found
 
 
 def expected_checksum(store: Store, backup: Backup) -> str:

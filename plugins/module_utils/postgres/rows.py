@@ -310,8 +310,7 @@ def _need_own_mappings(session: Session, declared: Declared, link: Link) -> None
     parts["by_root"] = ("m", *mapping.kept((link.root_column,)))
     strangers = session.one(
         statement(
-            "SELECT count(*) FROM {rows} m WHERE {by_root} IS NULL"
-            " OR NOT EXISTS (SELECT FROM {root_rows} r WHERE {root_key} = {by_root})",
+            "SELECT count(*) FROM {rows} m LEFT JOIN {root_rows} r ON {root_key} = {by_root} WHERE {root_key} IS NULL",
             rows=_temporary(mapping), **parts,
         )
     )  # fmt: skip

@@ -186,8 +186,8 @@ def _mark(params: Mapping[str, Any], taken: Examined, state: str) -> dict[str, A
 
 
 def _same(mark: Mapping[str, Any], taken: Examined) -> bool:
-    wanted = ("ready", taken.backup.name, taken.backup.time, taken.checksum)
-    return tuple(mark.get(key) for key in ("state", "backup", "backup_time", "checksum")) == wanted
+    wanted = ("ready", taken.backup.name, taken.backup.time, taken.backup.size, taken.checksum)
+    return tuple(mark.get(key) for key in ("state", "backup", "backup_time", "size", "checksum")) == wanted
 
 
 def _named(taken: Examined) -> str:

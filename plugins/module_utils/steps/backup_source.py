@@ -149,8 +149,7 @@ def _examined(
     programs.require_new_enough(clients, facts.client, backup.name)
     if whole:
         archives.read_through(path, program, deadline, environ, backup.name)
-    known = checksum.verify(backup.name) if backup.format.kind != formats.DIRECTORY else ""
-    return Examined(backup, facts, known, path)
+    return Examined(backup, facts, checksum.found, path)
 
 
 def _timed(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:

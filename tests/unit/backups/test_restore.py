@@ -61,6 +61,21 @@ def compressed_by_zstd(path: Path) -> None:
     path.unlink()
 
 
+def test_an_archive_that_nobody_has_added_up_bears_no_checksum_and_another_one_is_no_old_acquaintance(
+    shop: Any,
+) -> None:
+    path = shop.dump("shop.dump", "-Fc")
+    loaded = shop.restore(state="loaded", verification="during")
+    assert loaded["backup"]["checksum"] == ""
+    assert not shop.restore(state="loaded", verification="during")["changed"]
+    shop.sql("INSERT INTO teams (name) SELECT 'later ' || i FROM generate_series(1, 50) i")
+    path.unlink()
+    shop.dump("shop.dump", "-Fc")
+    again = shop.restore(state="loaded", verification="during")
+    assert again["changed"]
+    assert again["tables"]["teams"]["backup"] == 250
+
+
 def test_the_database_is_set_as_before(shop: Any) -> None:
     name = shop.name
     shop.sql(f"ALTER DATABASE {name} SET statement_timeout = '31s'")

@@ -46,7 +46,8 @@ def test_an_error_before_a_test_is_told_like_a_failure(tmp_path: Path) -> None:
     tier = run_pytest(tmp_path, source)
     assert len(tier.failed_tests) == tier.failed == 1
     assert tier.failed_tests[0].startswith("test_sample::test_it: ")
-    assert "no port" in tier.failed_tests[0] and "\n" not in tier.failed_tests[0]
+    assert "no port" in tier.failed_tests[0]
+    assert "\n" not in tier.failed_tests[0]
 
 
 def test_no_test_at_all_is_a_failure(tmp_path: Path) -> None:
