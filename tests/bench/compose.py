@@ -79,9 +79,11 @@ class Services(Subject):
         self._edit(ON, OFF)
         self._compose("up", "--detach", "--no-deps", "--wait", *self.names)
 
-    def module(self) -> None:
+    def module(self) -> float:
         docker = {name: value for name, value in self.engine.environ.items() if name.startswith("DOCKER_")}
-        call_module(self.inventory, PATH=f"{Path(sys.executable).parent}:{self.engine.environ['PATH']}", **docker)
+        return call_module(
+            self.inventory, PATH=f"{Path(sys.executable).parent}:{self.engine.environ['PATH']}", **docker
+        )
 
     def _edit(self, old: str, new: str) -> None:
         """Do what `sed -i` does."""

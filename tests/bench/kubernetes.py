@@ -88,8 +88,8 @@ class Deployments(Subject):
 
         self._each(one)
 
-    def module(self) -> None:
-        call_module(self.inventory)
+    def module(self) -> float:
+        return call_module(self.inventory)
 
     def _each(self, work: Callable[[str], object]) -> None:
         with ThreadPoolExecutor(len(self.names)) as pool:

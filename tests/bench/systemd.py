@@ -88,9 +88,9 @@ class Fleet(Subject):
         with ThreadPoolExecutor(len(self.hosts)) as pool:
             list(pool.map(self._ssh, self.hosts))
 
-    def module(self) -> None:
+    def module(self) -> float:
         """The module flag on all hosts, which also reads every process again and sees the unit stay."""
-        call_module(self.inventory, ANSIBLE_SSH_ARGS=f"-F {self.ssh_config}")
+        return call_module(self.inventory, ANSIBLE_SSH_ARGS=f"-F {self.ssh_config}")
 
     def _ssh(self, host: SystemdHost) -> None:
         subprocess.run(["ssh", "-F", str(host.ssh_config), host.name, PASTED], check=True, capture_output=True)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench import cleanup
 from tests.bench.__main__ import free_port
-from tests.bench.arms import ARMS, rounds
+from tests.bench.arms import ARMS, STEP, rounds
 from tests.bench.page import page, ratio, table
 from tests.bench.systemd import INSIDE, Fleet
 from tests.lab.host import SystemdHost, unavailable
@@ -20,8 +20,9 @@ def test_a_ratio_is_taken_round_by_round():
 
 
 def test_the_table_and_the_page_say_what_was_measured():
-    found = {"1 systemd host": {"runbook": [2.0, 4.0], "limit": [1.0, 2.0], "module": [3.0, 6.0]}}
-    row = "| 1 systemd host | 3.00 s (2.00 to 4.00) | 1.50 s (1.00 to 2.00) | 4.50 s (3.00 to 6.00) | 1.50 | 3.00 |"
+    found = {"1 systemd host": {"runbook": [2.0, 4.0], "limit": [1.0, 2.0], "module": [3.0, 6.0], "step": [2.0, 3.0]}}
+    row = "| 1 systemd host | 3.00 s (2.00 to 4.00) | 1.50 s (1.00 to 2.00) | 4.50 s (3.00 to 6.00) "
+    row += "| 2.50 s (2.00 to 3.00) | 1.50 | 3.00 | 1.75 |"
     assert table(found).splitlines()[-1] == row
     assert page(found, "2 cores.").endswith(f"{row}\n\n2 rounds. 2 cores.\n")
 
@@ -42,8 +43,9 @@ def test_every_arm_switches_the_flag_off(tmp_path):
         found = rounds(fleet, 1)
     finally:
         host.down()
-    assert set(found) == set(ARMS)
+    assert set(found) == {*ARMS, STEP}
     assert all(len(seconds) == 1 and seconds[0] > 0 for seconds in found.values())
+    assert found[STEP] < found["module"]
 
 
 def test_every_arm_of_the_cleanup_removes_the_same_rows():

@@ -21,6 +21,8 @@ ADVISORY = (0x64777262, 0x636C6E)
 NOTHING = "Nothing was changed."
 #: the first version with what the catalog is asked for
 OLDEST = 120000
+#: bytes that the server may use for one hash table or sort of a cleanup's transaction, where it is set lower
+WORK_MEM = 64 * 1024 * 1024
 #: a server that has gone without a word is noticed after this many seconds, also in the middle of a statement
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
@@ -63,7 +65,9 @@ class Session:
         """
         if self.version < OLDEST:
             raise Refused(f"the server has version {self.version // 10000}, at least 12 is needed", where=self.where)
-        standby, counting = self.rows("SELECT pg_is_in_recovery(), current_setting('track_counts')")[0]
+        standby, counting, memory = self.rows(
+            "SELECT pg_is_in_recovery(), current_setting('track_counts'), pg_size_bytes(current_setting('work_mem'))"
+        )[0]
         if not read_only and standby:
             said = "the server is a standby and takes no writes"
             raise Refused(said, where=self.where, hint=f"{NOTHING} Connect to the primary.")
@@ -81,6 +85,8 @@ class Session:
             "timezone": "UTC",
             "extra_float_digits": "1",
         }
+        if memory < WORK_MEM:
+            limits["work_mem"] = f"{WORK_MEM // 1024}kB"
         if self.version >= 140000:
             limits["client_connection_check_interval"] = "1s"
         self._limit = 0.0

@@ -30,25 +30,6 @@ def test_the_tests_rows_go_on_both_sides_and_nothing_else(database: Any) -> None
     assert again["summary"] == "nothing to do: no row is meant"
 
 
-def test_many_rows_take_their_number_not_its_square(database: Any) -> None:
-    """The server has no memory for a hash table of the rows; a question that then compares each with each never ends."""
-    many = 60_000
-    database.sql(
-        "INSERT INTO team (name, slug)"
-        f" SELECT 'Staging Test many ' || n, 'many-' || n FROM generate_series(1, {many}) n;"
-        " INSERT INTO legacy_team (name) SELECT name FROM team WHERE name LIKE '% many %';"
-        " INSERT INTO mapping (vnext_id, legacy_id) SELECT t.id, l.id FROM team t JOIN legacy_team l USING (name)"
-        " WHERE name LIKE '% many %'; ANALYZE"
-    )
-    database.sql("ALTER ROLE deltacrown SET work_mem = '64kB'", admin=True)
-    try:
-        guards = {"max_rows": 1_000_000, "max_share": 1}
-        done = database.clean(guards=guards, without_archive=True)
-    finally:
-        database.sql("ALTER ROLE deltacrown RESET work_mem", admin=True)
-    assert done["rows"]["team"] == many + 3
-
-
 def test_check_mode_tells_true_numbers_and_changes_nothing(database: Any) -> None:
     before = database.content()
     done = database.clean(check=True)
