@@ -100,13 +100,6 @@ class Restores:
         """Call the module's step, as Ansible would."""
         backup_restore(self.options(store, **more))
 
-    def memory(self) -> float:
-        """Return the most memory in MB that a process of its own takes for the whole restore from S3."""
-        given = json.dumps(self.options(self.objects.store(), backup="bench.dump"))
-        argv = [sys.executable, "-c", STEP]
-        done = subprocess.run(argv, input=given, stdout=subprocess.PIPE, check=True, text=True)
-        return int(done.stdout) / 1024
-
     def clean(self) -> None:
         """Drop what the arms have made."""
         with contextlib.closing(self.server.connect(admin=True, database="postgres")) as link, link.cursor() as cursor:
@@ -142,16 +135,29 @@ class Restores:
         self.outages["runbook"].append(time.monotonic() - begun)
 
     def from_s3(self, verification: str = "before") -> None:
-        """The module from S3 with the exchange, while users ask; the outage is what they see."""
+        """The module from S3 with the exchange."""
+        self.module(self.objects.store(), backup="bench.dump", verification=verification)
+
+    # -- what is measured apart from the arms, which would wait for it
+
+    def outage(self) -> None:
+        """The same once more while a client asks; the outage is what it sees."""
         stop, seen = threading.Event(), [0.0]
         users = threading.Thread(target=self._ask, args=(stop, seen))
         users.start()
         try:
-            self.module(self.objects.store(), backup="bench.dump", verification=verification)
+            self.from_s3()
         finally:
             stop.set()
             users.join()
         self.outages["module"].append(seen[0])
+
+    def memory(self) -> float:
+        """Return the most memory in MB that a process of its own takes for the whole restore from S3."""
+        given = json.dumps(self.options(self.objects.store(), backup="bench.dump"))
+        argv = [sys.executable, "-c", STEP]
+        done = subprocess.run(argv, input=given, stdout=subprocess.PIPE, check=True, text=True)
+        return int(done.stdout) / 1024
 
     def _ask(self, stop: threading.Event, worst: list[float]) -> None:
         """Ask every 5 ms, connect again when that fails, and keep the longest time without an answer."""
@@ -189,6 +195,8 @@ def measured(megabytes: int, times: int) -> dict[str, Any]:
                     begun = time.monotonic()
                     act()
                     seconds[arm].append(time.monotonic() - begun)
+                bench.clean()
+                bench.outage()
             bench.clean()
             memory = bench.memory()
         finally:
@@ -206,10 +214,10 @@ Made by `make bench`. The same database by each way in turn, from backups made b
   way the archive's contents are listed first, and a damaged one is never exchanged. Before means that the whole archive
   is decompressed once more, by one core.
 - **runbook**: download, `gunzip` and `psql`, into an empty database. All of it is outage.
-- **S3, before**, **S3, during**: the step from S3, with the exchange, while a client asks every 5 ms. The outage is the
-  longest time without an answer.
+- **S3, before**, **S3, during**: the step from S3, with the exchange.
 
-Memory is that of a process which does the whole of it from S3, at its most.
+The exchange's outage is the longest time that a client which asks every 5 ms waits for an answer during a restore from
+S3; memory is that of a process which does the whole of it, at its most. Both are measured apart from the seconds.
 """
 COLUMNS = ("database", "pg_restore -j", "before", "during", "runbook", "S3, before", "S3, during")
 RATIOS = (("verified", "limit"), ("during", "limit"), ("from S3", "runbook"), ("from S3, during", "runbook"))
