@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.expect import lock_of
 from tests.lab.lab import Lab
-from tests.lab.waiting import wait_until
+from tests.lab.waiting import LabError, wait_until
 from tests.lab.workloads import write_scripts
 from tests.support.measure import FLAG, State
 from tests.support.play import Ended, play
@@ -74,7 +74,10 @@ class Bench:
         for action in (self.lab.stop, self.lab.start):
             with ThreadPoolExecutor() as pool:
                 list(pool.map(action, WORKLOADS))
-        wait_until(self._right, "five processes hold dual-write on")
+        try:
+            wait_until(self._right, "five processes hold dual-write on")
+        except LabError as error:
+            raise LabError(f"{error}: {self.lab.status()}, {self.lab.instances()}") from error
 
     def workloads(self, **more: dict[str, Any]) -> dict[str, Any]:
         """Return the variable dualwrite_workloads of inventories/lab, with further options for web or worker."""

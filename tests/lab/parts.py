@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import processes
-from .waiting import LabError, wait_until
+from .waiting import LabError, quoting, wait_until
 from .workloads import MATCH, Paths
 
 PORTS = range(15000, 32000)  # below those that the kernel gives to outgoing connections
@@ -86,9 +86,9 @@ def await_web(paths: Paths, url: str) -> None:
         told = [state["pid"] for state in instances(paths) if worker is None or state["pid"] != worker.pid]
         return master is not None and master.pid in told and len(told) > WEB_WORKERS
 
-    log = paths.log_dir / "gunicorn.log"
-    wait_until(ready, f"web and its {WEB_WORKERS} workers run (see {log})")
-    wait_until(lambda: (get(f"{url}/health/") or (0,))[0] == 200, f"{url}/health/ answers 200 (see {log})")
+    with quoting(paths.log_dir / "gunicorn.log"):
+        wait_until(ready, f"web and its {WEB_WORKERS} workers run")
+        wait_until(lambda: (get(f"{url}/health/") or (0,))[0] == 200, f"{url}/health/ answers 200")
 
 
 def start_worker(paths: Paths) -> None:
@@ -100,7 +100,8 @@ def start_worker(paths: Paths) -> None:
         worker = running(paths, "worker")
         return worker is not None and worker.pid in [state["pid"] for state in instances(paths)]
 
-    wait_until(ready, f"the worker runs (see {paths.log_dir / 'worker.err'})")
+    with quoting(paths.log_dir / "worker.err"):
+        wait_until(ready, "the worker runs")
 
 
 def start_prometheus(paths: Paths, port: int, web_port: int) -> None:

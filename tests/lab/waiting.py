@@ -1,7 +1,9 @@
 """Wait for something to become true, and say what was waited for when it does not."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,3 +25,14 @@ def wait_until(look: Callable[[], T], what: str, seconds: float = 20.0) -> T:
             raise LabError(f"{what}: not so after {seconds:g} s")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)
+
+
+@contextlib.contextmanager
+def quoting(log: Path, lines: int = 3) -> Iterator[None]:
+    """Let a LabError of the block end with the last words of a log, which may be gone when somebody wants to look."""
+    try:
+        yield
+    except LabError as error:
+        text = log.read_text(errors="replace") if log.exists() else ""
+        said = " | ".join(line.strip() for line in text.splitlines()[-lines:])
+        raise LabError(f"{error}; {log.name} says: {said or 'nothing'}") from error

@@ -5,9 +5,12 @@ import stat
 import subprocess
 import sys
 
+import pytest
+
 from tests.lab import Lab, wait_until
 from tests.lab.lab import ROOT
 from tests.lab.processes import look_up, of_lab, start_time
+from tests.lab.waiting import LabError, quoting
 
 
 def command(*arguments, folder):
@@ -108,3 +111,12 @@ def descendants(pid):
             process = look_up(child)
             found += [process, *descendants(child)] if process else []
     return found
+
+
+def test_what_does_not_become_ready_is_told_with_the_last_words_of_its_log(tmp_path):
+    log = tmp_path / "web.log"
+    with pytest.raises(LabError, match=r"web runs: not so after 0 s; web.log says: nothing"), quoting(log):
+        wait_until(lambda: False, "web runs", 0)
+    log.write_text("starting\nbind failed\naddress in use\ngiving up\n")
+    with pytest.raises(LabError, match=r"web.log says: bind failed \| address in use \| giving up$"), quoting(log):
+        wait_until(lambda: False, "web runs", 0)
