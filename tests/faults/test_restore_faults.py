@@ -25,8 +25,10 @@ from tests.support.play import Ended, call, environ
 
 
 def databases(lab: Lab) -> list[str]:
-    """Return the lab's databases of any name."""
-    return [name for (name,) in lab.sql("SELECT datname FROM pg_database WHERE datname LIKE 'deltacrown%' ORDER BY 1")]
+    """Return the databases of any name; asked elsewhere, since an exchange ends the sessions of the one in use."""
+    with contextlib.closing(lab.postgres.connect(admin=True, database="postgres")) as link, link.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE 'deltacrown%' ORDER BY 1")
+        return [name for (name,) in cursor.fetchall()]
 
 
 def stopped(lab: Lab) -> bool:
