@@ -147,6 +147,10 @@ class Platform(ABC):
         """Return whether an earlier ``roll`` was killed after it had stopped the workload: it has to be started."""
         return False
 
+    def resumed(self) -> None:
+        """Forget that an earlier ``roll`` was killed: the workload runs, and may be stopped on purpose from now on."""
+        return None
+
     @abstractmethod
     def effective(self, instance: Instance, flags: Sequence[str]) -> dict[str, str | None]:
         """Return, per flag, the raw text that this running instance holds; None when it holds none.

@@ -162,6 +162,11 @@ class PidfilePlatform(ProcessPlatform):
         except OSError:
             return False
 
+    def resumed(self) -> None:
+        """Remove the marker of a run that was killed between the start and its end."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.marker)
+
     def tell_to_reload(self, leader: proc.Process, deadline: Deadline) -> None:
         """Send the reload signal to the leader."""
         proc.send(leader, self.reload_signal)
@@ -175,8 +180,7 @@ class PidfilePlatform(ProcessPlatform):
         write_atomically(self.marker, b"stopped to be started again by dualwrite.rollback\n", mode=0o644)
         self.end(before, deadline)
         self._begin(self.start_command, before, deadline)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.marker)
+        self.resumed()
 
     def end(self, before: Sequence[proc.Process], deadline: Deadline) -> None:
         """Send the stop signal to the leader and wait until it and its workers are gone."""

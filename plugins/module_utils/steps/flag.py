@@ -159,6 +159,7 @@ class FlagChange:
                 self._prove()
         else:
             self.after = self.before
+        self._forget_interruptions()
         self._take_back_what_did_not_start()
         self._tell_of_stopped()
         self._look_for_unlisted()
@@ -250,6 +251,11 @@ class FlagChange:
                     hint="Stop what brings the old value back (a deployment, GitOps), then run the same command again.",
                 )
         return None
+
+    def _forget_interruptions(self) -> None:
+        for name, reading in self.before.items():
+            if reading.interrupted and name not in self.errors and name in self.after and self.after[name].instances:
+                self.platforms[name].resumed()
 
     def _take_back_what_did_not_start(self) -> None:
         failed = [name for name, error in self.errors.items() if isinstance(error, CommandFailed)]

@@ -199,6 +199,21 @@ def test_an_error_of_one_workload_does_not_stop_the_others(shop: Shop, tmp_path:
         apart.close()
 
 
+def test_what_a_killed_run_had_started_again_already_is_no_longer_interrupted(shop: Shop) -> None:
+    """It was killed while it watched the start: who stops the workload on purpose later is not overruled."""
+    web = shop.running("web")
+    set_flags(params(web))
+    platform, marker = make(web), Path(web["options"]["pidfile"] + ".restarting")
+    marker.write_text("stopped to be started again\n")
+    assert platform.interrupted()
+    set_flags(params(web), check=True)
+    assert platform.interrupted()
+    again = set_flags(params(web))
+    assert (again["changed"], again["rolled"]) == (False, {})
+    assert not marker.exists()
+    assert not platform.interrupted()
+
+
 def test_a_workload_that_does_not_run_is_declared_and_fails_for_want_of_evidence(shop: Shop, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
