@@ -21,6 +21,8 @@ from tests.support.play import Ended, play
 
 SECRETS = ("SECRET_KEY", "API_TOKEN", "DATABASE_PASSWORD")
 WORKLOADS = ("web", "worker")
+#: what a killed run leaves beside a pidfile for the next one
+LEFT = ("*.restarting", "*.stopped")
 #: a run that has nothing to wait for is short; what a test needs otherwise it says
 BRISK = {"dualwrite_hold": 1, "dualwrite_verify_timeout": 20, "dualwrite_timeout": 40}
 
@@ -52,7 +54,7 @@ class Bench:
         """Have dual-write on again in five processes, and nothing of an earlier test left."""
         lab, env = self.lab, self.lab.paths.env_file
         lab.set_unhealthy(False)
-        for path in (lock_of(lab), *lab.paths.run_dir.glob("*.restarting")):
+        for path in (lock_of(lab), *(one for kind in LEFT for one in lab.paths.run_dir.glob(kind))):
             path.unlink(missing_ok=True)
         if env.is_dir():
             shutil.rmtree(env)
