@@ -13,6 +13,9 @@ from pathlib import Path
 from tests.support.play import ROOT, environ
 
 FLAG = "TEAM_X"
+#: a line of Python that prints the most memory, in KiB, that its process has taken
+PEAK = """print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
 
 
 class Subject(ABC):

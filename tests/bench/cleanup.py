@@ -19,6 +19,7 @@ from typing import Any
 from tests.lab.postgres import USER, Postgres, binaries
 from tests.support.play import ROOT
 
+from .arms import PEAK
 from .page import ratio, told
 
 TEMPLATE = "bench_template"
@@ -82,14 +83,16 @@ MAPPING = {
     "root_column": "vnext_team_id",
     "linked_column": "legacy_team_id",
 }
-STEP = """
+STEP = (
+    """
 import json, sys, time
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.sql_cleanup import sql_cleanup
 begun = time.monotonic()
 sql_cleanup(json.load(sys.stdin))
 print(time.monotonic() - begun)
-print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
+    + PEAK
+)
 
 
 @dataclass

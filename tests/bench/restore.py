@@ -22,6 +22,8 @@ from tests.lab.objects import BUCKET, Objects
 from tests.lab.parts import free_port
 from tests.lab.postgres import USER, Postgres, binaries
 
+from .arms import PEAK
+
 LIVE = "bench"
 #: bytes of one row and its index entries, about
 ROW = 420
@@ -35,12 +37,14 @@ INSERT INTO members (team_id, role) SELECT 1 + i % {rows}, 'player' FROM generat
 CREATE INDEX ON teams (name);
 CREATE INDEX ON members (team_id);
 """
-STEP = """
+STEP = (
+    """
 import json, sys
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.backup_restore import backup_restore
 backup_restore(json.load(sys.stdin))
-print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
+    + PEAK
+)
 Arm = Callable[[], None]
 
 

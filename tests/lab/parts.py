@@ -129,7 +129,8 @@ def start_traffic(paths: Paths, rate: float) -> None:
     argv = [sys.executable, "-m", "tests.lab", "traffic", "--dir", str(paths.dir), "--rate", str(rate)]
     _spawn(paths, "traffic", argv, {"PATH": os.environ["PATH"], "PYTHONPATH": root})
     log = paths.log_dir / "traffic.jsonl"
-    wait_until(lambda: log.exists() and log.stat().st_size > 0, f"traffic flows (see {paths.log_dir / 'traffic.err'})")
+    with quoting(paths.log_dir / "traffic.err"):
+        wait_until(lambda: log.exists() and log.stat().st_size > 0, "traffic flows")
 
 
 def _spawn(paths: Paths, name: str, argv: list[str], environ: dict[str, str]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.deadline import Deadline
 from ansible_collections.dualwrite.rollback.plugins.module_utils.postgres import session
 
 
@@ -27,3 +29,16 @@ def test_many_rows_take_their_number_not_its_square(database: Any, monkeypatch: 
     finally:
         database.sql("ALTER ROLE deltacrown RESET work_mem", admin=True)
     assert done["rows"]["team"] == many + 3
+
+
+@pytest.mark.parametrize(("own", "had"), [("4MB", "64MB"), ("256MB", "256MB")])
+def test_a_cleanup_has_memory_and_who_has_more_keeps_it(database: Any, own: str, had: str) -> None:
+    database.sql(f"ALTER ROLE deltacrown SET work_mem = '{own}'", admin=True)
+    try:
+        with contextlib.closing(session.Session(database.options, Deadline(20), name="test")) as link:
+            link.begin()
+            assert link.one("SELECT current_setting('work_mem')") == had
+            link.rollback()
+            assert link.one("SELECT current_setting('work_mem')") == own
+    finally:
+        database.sql("ALTER ROLE deltacrown RESET work_mem", admin=True)
