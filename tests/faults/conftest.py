@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.expect import lock_of
 from tests.lab.lab import Lab
-from tests.lab.waiting import LabError, wait_until
+from tests.lab.waiting import LabError, quoting, wait_until
 from tests.lab.workloads import write_scripts
 from tests.support.measure import FLAG, State
 from tests.support.play import Ended, play
@@ -53,6 +53,8 @@ class Bench:
     def put_right(self) -> None:
         """Have dual-write on again in five processes, and nothing of an earlier test left."""
         lab, env = self.lab, self.lab.paths.env_file
+        with quoting(lab.postgres.log):
+            wait_until(lab.postgres.process, "PostgreSQL runs", 0)
         lab.set_unhealthy(False)
         for path in (lock_of(lab), *(one for kind in LEFT for one in lab.paths.run_dir.glob(kind))):
             path.unlink(missing_ok=True)

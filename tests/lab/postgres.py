@@ -38,6 +38,7 @@ class Postgres:
         self.lab = folder
         self.folder = folder / "postgres"
         self.data = self.folder / "data"
+        self.log = self.folder / "log"
         self.password_file = folder / "secrets" / "database_password"
         self.admin_password_file = folder / "secrets" / "postgres_password"
 
@@ -78,7 +79,7 @@ class Postgres:
                 "port": str(free_port),
                 "unix_socket_directories": str(self.socket_dir),
             }
-            self._run("pg_ctl", "start", "-w", "-t", "30", "-s", "-D", str(self.data), "-l", str(self.folder / "log"),
+            self._run("pg_ctl", "start", "-w", "-t", "30", "-s", "-D", str(self.data), "-l", str(self.log),
                       "-o", " ".join(f"-c {name}='{value}'" for name, value in options.items()))  # fmt: skip
         self._make_database()
 
@@ -161,8 +162,7 @@ class Postgres:
             done = subprocess.run(argv, stdout=said, stderr=said, env=environ, cwd="/", check=False, **runs_as())
             said.seek(0)
             if done.returncode:
-                log = self.folder / "log"
-                words = said.read() + (log.read_text()[-2000:] if log.exists() else "")
+                words = said.read() + (self.log.read_text()[-2000:] if self.log.exists() else "")
                 raise LabError(f"{program} failed with {done.returncode}: {words.strip()}")
 
     def _make_database(self) -> None:
