@@ -216,7 +216,7 @@ Made by `make bench`. The same database by each way in turn, from backups made b
 - **pg_restore -j**: on all cores, from a file on the machine, then `ANALYZE`.
 - **before**, **during**: the step of `backup_restore` from the same file, verified before or while it is loaded: either
   way the archive's contents are listed first, and a damaged one is never exchanged. Before means that the whole archive
-  is decompressed once more, by one core.
+  is decompressed once more, a table per core.
 - **runbook**: download, `gunzip` and `psql`, into an empty database. All of it is outage.
 - **S3, before**, **S3, during**: the step from S3, with the exchange.
 

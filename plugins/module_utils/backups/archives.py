@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ..core.deadline import Deadline
 from ..core.errors import CommandFailed, VerificationFailed
+from ..core.parallel import of_each
 from ..core.process import run
 from .formats import NOT_WHOLE
 from .plain import Facts
@@ -23,6 +24,10 @@ _HEADER = {
 #: number; OIDs, then kind, schema, name and owner
 _ENTRY = re.compile(r"^\d+; \d+ \d+ (?P<kind>[A-Z]+(?: [A-Z]+)*) (?P<rest>\S.*)$", re.M)
 _CONSTRAINTS = ("CONSTRAINT", "FK CONSTRAINT")
+#: kinds of entries behind which there is data; large objects are one entry or several
+_DATA = ("TABLE DATA", "BLOBS")
+#: parts for each process: which of them are large is not in the list, so that whoever is done takes the next one
+_PARTS = 4
 
 
 def contents(path: str, program: str, deadline: Deadline, environ: Mapping[str, str], name: str) -> Facts:
@@ -45,14 +50,37 @@ def contents(path: str, program: str, deadline: Deadline, environ: Mapping[str, 
     return facts
 
 
-def read_through(path: str, program: str, deadline: Deadline, environ: Mapping[str, str], name: str) -> None:
-    """Have every byte of the archive read and decompressed; a list alone accepts an archive that was cut."""
-    _asked([program, "--file=/dev/null", path], deadline, environ, name)
+def read_through(
+    path: str, program: str, deadline: Deadline, environ: Mapping[str, str], name: str, parallel: int = 1
+) -> None:
+    """Have every byte of the archive read and decompressed, by so many processes at a time.
+
+    A list alone accepts an archive that was cut. Raises VerificationFailed.
+    """
+    argv = [program, "--file=/dev/null"]
+    if parallel < 2:
+        _asked([*argv, path], deadline, environ, name)
+        return
+    parts = shares(_asked([program, "--list", path], deadline, environ, name), parallel * _PARTS)
+    argv.append("--use-list=/dev/stdin")
+    of_each(parts, lambda part: _asked([*argv, path], deadline, environ, name, part), at_once=parallel)
 
 
-def _asked(argv: Sequence[str], deadline: Deadline, environ: Mapping[str, str], name: str) -> str:
+def shares(listed: str, most: int) -> list[str]:
+    """Return the entries of an archive's list in at most so many lists, each entry in one, data spread over them."""
+    entries = [line for line in listed.splitlines() if line and not line.startswith(";")]
+    data = [one for one in entries if (found := _ENTRY.match(one)) and found["kind"].startswith(_DATA)]
+    known = set(data)
+    lists = [data[first::most] for first in range(min(most, len(data)))] or [[]]
+    lists[0] += [one for one in entries if one not in known]
+    return ["\n".join(part) + "\n" for part in lists]
+
+
+def _asked(
+    argv: Sequence[str], deadline: Deadline, environ: Mapping[str, str], name: str, given: str | None = None
+) -> str:
     try:
-        return run(argv, deadline, environ=environ, where=name).stdout
+        return run(argv, deadline, environ=environ, stdin=given, where=name).stdout
     except CommandFailed as error:
         if "unsupported version" in error.what:
             raise VerificationFailed(

@@ -37,9 +37,9 @@ def for_each(
     return results, errors
 
 
-def of_each(items: Iterable[K], work: Callable[[K], V]) -> dict[K, V]:
+def of_each(items: Iterable[K], work: Callable[[K], V], *, at_once: int = 64) -> dict[K, V]:
     """Do as ``for_each`` does and return the results; raises the first item's error when there is any."""
-    results, errors = for_each(items, work)
+    results, errors = for_each(items, work, at_once=at_once)
     for error in errors.values():
         raise error
     return results

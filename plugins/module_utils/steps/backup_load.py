@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -24,7 +23,7 @@ from ..postgres import fitness, load
 from ..postgres.clients import Clients
 from ..postgres.contents import analyze, counted, rows
 from ..postgres.databases import Database, Databases
-from .backup_source import Choice, Examined, examine, find_clients, offered, pieces
+from .backup_source import Choice, Examined, at_once, examine, find_clients, offered, pieces
 
 NAME = "dualwrite.rollback"
 UNTOUCHED = "The database in use was not touched"
@@ -123,7 +122,7 @@ def _fill(
     server.write_mark(side, _mark(params, taken, "loading"))
     environ = environment({**params, "login_db": side}, name=NAME)
     if taken.path:
-        parallel = 1 if taken.backup.format.kind == TAR else int(params["parallel"] or os.cpu_count() or 1)
+        parallel = 1 if taken.backup.format.kind == TAR else at_once(params)
         load.archive(clients, environ, side, taken.path, parallel, deadline)
         return
     dump, content = pieces(choice.store, taken.backup, _uncounted, deadline)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from ..backups.plain import Facts, PlainDump
 from ..core.deadline import Deadline
 from ..core.errors import DeadlinePassed, RollbackError
 from ..core.libpq import environment
+from ..core.parallel import of_each
 from ..postgres import clients as programs
 from ..postgres.clients import Clients
 from ..stores.base import Store
@@ -137,19 +139,48 @@ def _examined(
             pass
         programs.require_new_enough(clients, dump.facts.client, backup.name)
         return Examined(backup, dump.facts, checksum.verify(backup.name))
-    path = fetch.local_path(store, backup)
-    if not path:
-        path = fetch.fetch(store, backup, folder, checksum, seen)
-    elif backup.format.kind != formats.DIRECTORY and (whole or checksum.expected):
+    return _archive(store, backup, params, clients, folder, deadline, whole, checksum, seen)
+
+
+def _archive(
+    store: Store,
+    backup: Backup,
+    params: Mapping[str, Any],
+    clients: Clients,
+    folder: str,
+    deadline: Deadline,
+    whole: bool,
+    checksum: fetch.Checksum,
+    seen: Callable[[int], None],
+) -> Examined:
+    """Examine what pg_restore reads, its checksum beside its content where it lies on this host already."""
+    local = fetch.local_path(store, backup)
+    path = local or fetch.fetch(store, backup, folder, checksum, seen)
+    program, environ = clients.program("pg_restore"), environment(params, name=NAME)
+
+    def add_up() -> None:
         for dummy in _timed(fetch.chunks(store, backup.name, checksum, seen), deadline):
             pass
-    environ = environment(params, name=NAME)
-    program = clients.program("pg_restore")
-    facts = archives.contents(path, program, deadline, environ, backup.name)
-    programs.require_new_enough(clients, facts.client, backup.name)
-    if whole:
-        archives.read_through(path, program, deadline, environ, backup.name)
+
+    def read() -> Facts:
+        facts = archives.contents(path, program, deadline, environ, backup.name)
+        programs.require_new_enough(clients, facts.client, backup.name)
+        if whole:
+            processes = 1 if backup.format.kind == formats.TAR else at_once(params)
+            archives.read_through(path, program, deadline, environ, backup.name, processes)
+        return facts
+
+    # a wrong checksum says more than what pg_restore makes of it
+    passes: dict[str, Callable[[], Any]] = {"checksum": add_up, "content": read}
+    if not local or backup.format.kind == formats.DIRECTORY or not (whole or checksum.expected):
+        del passes["checksum"]
+    facts = of_each(passes, lambda one: passes[one]())["content"]
     return Examined(backup, facts, checksum.found, path)
+
+
+def at_once(params: Mapping[str, Any]) -> int:
+    """Return how many processes may work on an archive at a time: the option parallel, else one for each core."""
+    return int(params.get("parallel") or os.cpu_count() or 1)
 
 
 def _timed(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
