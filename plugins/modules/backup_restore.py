@@ -42,7 +42,7 @@ options:
       - V(restored) does both.
       - V(undone) exchanges O(login_db) with the database that the last exchange has put aside.
       - V(dropped) drops the databases that exchanges have put aside and whose time has come, or the one named by
-        O(replaced).
+        O(replaced), or those of O(of_runs).
       - V(saved) backs O(login_db) up into the store, with its checksum beside it.
       - V(watched) tells how far a restore is that another call does.
     type: str
@@ -65,7 +65,9 @@ options:
     choices: [before, during]
     default: before
   parallel:
-    description: Sessions that load an archive in the custom or directory format at once; 0 is one per core of the host.
+    description:
+      - How many processes verify, and how many sessions load, an archive in the custom or directory format at once;
+        V(0) is one per core of the host.
     type: int
     default: 0
   check_space:
@@ -83,6 +85,13 @@ options:
   replaced:
     description: The database that V(undone) brings back or V(dropped) drops.
     type: str
+  of_runs:
+    description:
+      - The runs of which V(dropped) drops whatever they have put aside or were loading, also before its time. For
+        runs that served a drill.
+    type: list
+    elements: str
+    default: []
   run_id:
     description: The run that does this.
     type: str
@@ -226,6 +235,7 @@ SPEC = merge(
     maintenance_db={"type": "str", "default": "postgres"},
     keep_days={"type": "int", "default": 14},
     replaced={"type": "str"},
+    of_runs={"type": "list", "elements": "str", "default": []},
     run_id={"type": "str"},
     resumes={"type": "list", "elements": "str", "default": []},
 )

@@ -178,6 +178,11 @@ left:
   description: The plan of a killed drill, empty without one.
   returned: when O(state=opened)
   type: dict
+left_runs:
+  description: The runs that the killed drill had begun.
+  returned: when O(state=opened)
+  type: list
+  elements: str
 drills:
   description: Whether a drill follows, and not only the end of a killed one.
   returned: when O(state=opened)

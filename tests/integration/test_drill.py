@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import pytest
 
 from tests.lab.lab import Lab
 from tests.lab.waiting import wait_until
+from tests.support.controller import Controller
 from tests.support.measure import PROCESSES, await_dual_writes, canaries, figures, told
 from tests.support.play import PLAYBOOKS, Ended, call, environ, newest_run
 
@@ -119,6 +121,59 @@ def test_a_drill_that_is_killed_is_put_back_by_the_next_command(lab, command, dr
     assert entry["issues"][0].startswith("killed after 'set up', recovered at ")
     assert drill("q2", dualwrite_drill_recover=True).rc == 0  # nothing is left, and nothing follows
     assert len(list(ledger.glob("lab/*.json"))) == entries + 1
+    figures(recovery=ended.took)
+
+
+def test_the_drill_of_the_third_quarter_removes_its_own_rows_only(lab, drill, before, ledger):
+    teams = lab.sql("SELECT count(*) FROM organizations_team WHERE slug LIKE 'staging-test-drill-%'")
+    known = lab.sql("SELECT id FROM organizations_team")
+    ended = drill("q3")
+    assert ended.rc == 0, ended.text
+    entry = newest(ledger)
+    assert (entry["exercise"], entry["result"], entry["put_back"]) == ("cleanup_test_data", "passed", True)
+    assert ended.phase("cleanup")["rows"]["organizations_team"] == 20
+    assert lab.sql("SELECT count(*) FROM organizations_team WHERE slug LIKE 'staging-test-drill-%'") == teams == [(0,)]
+    assert set(known) <= set(lab.sql("SELECT id FROM organizations_team"))
+    figures(drill_in_all=ended.took, response=entry["spent"])
+
+
+@pytest.fixture
+def databases(lab: Lab) -> Iterator[Callable[[], list[str]]]:
+    """Tell the databases of the server; after the drill they are those of before, with no name corrupted."""
+
+    def told_by_the_server() -> list[str]:
+        with contextlib.closing(lab.postgres.connect(admin=True, database="postgres")) as link, link.cursor() as cursor:
+            cursor.execute("SELECT datname FROM pg_database ORDER BY 1")
+            return [name for (name,) in cursor.fetchall()]
+
+    known = told_by_the_server()
+    yield told_by_the_server
+    assert told_by_the_server() == known
+    assert lab.sql("SELECT count(*) FROM organizations_team WHERE name LIKE 'CORRUPTED%'") == [(0,)]
+
+
+def test_the_drill_of_the_fourth_quarter_restores_and_leaves_no_database(lab, drill, before, ledger, databases):
+    ended = drill("q4")
+    assert ended.rc == 0, ended.text
+    entry = newest(ledger)
+    assert (entry["exercise"], entry["result"], entry["put_back"]) == ("restore_backup", "passed", True)
+    assert "restore-backup" in entry["run_id"]
+    figures(drill_in_all=ended.took, response=entry["spent"])
+
+
+def test_a_restore_drill_that_is_killed_behind_its_exchange_leaves_no_database(
+    lab, command, drill, before, ledger, databases, reports, tmp_path
+):
+    argv, env = command("q4")
+    one = Controller(argv, env, reports, tmp_path / "output")
+    try:
+        wait_until(lambda: any("_replaced_" in name for name in databases()), "the exchange", seconds=120)
+    finally:
+        one.kill_all()
+    ended = drill("q4", dualwrite_drill_recover=True)
+    assert ended.rc == 0, ended.text
+    entry = newest(ledger)
+    assert (entry["exercise"], entry["result"], entry["put_back"]) == ("restore_backup", "recovered", True)
     figures(recovery=ended.took)
 
 

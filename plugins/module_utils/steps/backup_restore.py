@@ -205,7 +205,7 @@ def _dropped(
 ) -> dict[str, Any]:
     live = str(params["login_db"])
     kept = dict(_kept(server, live, REPLACED, SET_ASIDE))
-    named = str(params.get("replaced") or "")
+    named, runs = str(params.get("replaced") or ""), set(params.get("of_runs") or [])
     now = format_time(datetime.now(timezone.utc))
     if named and named not in kept:
         if not server.exists(named):
@@ -213,12 +213,18 @@ def _dropped(
         raise Conflict(
             f"the database '{named}' was not put aside for '{live}'", where=place(params), hint="It is left alone."
         )
-    going = [named] if named else [name for name, mark in kept.items() if str(mark.get("expires")) <= now]
+    if runs:
+        # what they were loading goes too
+        ours = dict(_kept(server, live, REPLACED, SET_ASIDE, SIDE))
+        going = [name for name, mark in ours.items() if mark.get("run_id") in runs]
+    else:
+        going = [named] if named else [name for name, mark in kept.items() if str(mark.get("expires")) <= now]
     if not check:
         for name in going:
             server.drop(name)
     left = [name for name in kept if name not in going]
-    said = f"{'would be ' if check else ''}dropped: {', '.join(going)}" if going else "nothing has expired"
+    nothing = f"nothing is left of {', '.join(sorted(runs))}" if runs else "nothing has expired"
+    said = f"{'would be ' if check else ''}dropped: {', '.join(going)}" if going else nothing
     said += f"; kept: {', '.join(left)}" if left else ""
     return result(changed=bool(going), summary=said, dropped=going, kept=left, timings=timings)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..core.booleans import FALSE_WORDS, TRUE_WORDS
@@ -18,7 +18,8 @@ from ..drill.calendar import label, quarter_of
 from ..drill.exercises import AWAIT, choose, complete, named_flags
 from ..run import controller as controllers
 from ..run import opening
-from ..run.record import RECORD, new_run_id, read_chain
+from ..run.history import records
+from ..run.record import RECORD, Entry, new_run_id, read_chain
 from ..stores.local import LocalStore
 from .drill_status import day_given, publish
 
@@ -85,7 +86,17 @@ def _open(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
     return result(
         changed=False, summary=said, phase="drill", plan=begun, left={} if check else left or {},
         drills=not recover, takeover_of=[*dead, *([left["drill_id"]] if left else [])],
+        left_runs=[] if check or not left else _runs_of(left["drill_id"], reports, environment),
     )  # fmt: skip
+
+
+def _runs_of(drill_id: str, reports: str, environment: str) -> list[str]:
+    """Return the runs that a drill has begun, the newest first."""
+    return [record.run_id for record, entries in records(reports, environment) if _drill_of(entries) == drill_id]
+
+
+def _drill_of(entries: Sequence[Entry]) -> str:
+    return next((str(entry["data"].get("drill") or "") for entry in entries if entry["type"] == "open"), "")
 
 
 def _guard(params: Mapping[str, Any]) -> None:

@@ -132,6 +132,22 @@ def test_a_replaced_database_is_dropped_on_purpose_only(shop: Any) -> None:
     assert len(shop.restore(state="dropped")["dropped"]) == 1
 
 
+def test_what_a_run_has_left_is_dropped_by_its_name(shop: Any) -> None:
+    """A drill that was killed leaves what it had put aside, and perhaps one that it was loading."""
+    shop.dump("shop.dump", "-Fc")
+    of_another = shop.restore(run_id="emergency")["replaced"]
+    of_the_drill = shop.restore(run_id="drill-1")["replaced"]
+    assert shop.restore(state="dropped", of_runs=["drill-3"])["summary"].startswith(
+        "nothing is left of drill-3; kept: "
+    )
+    shop.restore(state="loaded", run_id="drill-2")
+    told = shop.restore(True, state="dropped", of_runs=["drill-1", "drill-2"])
+    assert set(told["dropped"]) == {of_the_drill, f"{shop.name}_restoring"}
+    assert len(shop.databases()) == 4
+    assert shop.restore(state="dropped", of_runs=["drill-1", "drill-2"])["kept"] == [of_another]
+    assert shop.databases() == [shop.name, of_another]
+
+
 def test_check_mode_verifies_and_changes_nothing(shop: Any) -> None:
     shop.dump("shop.dump", "-Fc")
     told = shop.restore(True)

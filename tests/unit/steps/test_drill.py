@@ -18,9 +18,11 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors imp
 from ansible_collections.dualwrite.rollback.plugins.module_utils.drill import ledger
 from ansible_collections.dualwrite.rollback.plugins.module_utils.drill.plan import PLAN
 from ansible_collections.dualwrite.rollback.plugins.module_utils.run.controller import identity
+from ansible_collections.dualwrite.rollback.plugins.module_utils.run.record import Record
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.drill import drill
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.drill_fault import drill_fault
 from ansible_collections.dualwrite.rollback.plugins.module_utils.steps.drill_status import drill_status
+from ansible_collections.dualwrite.rollback.plugins.module_utils.stores.local import LocalStore
 
 FLAGS = {"dual_write": "DUAL", "strict_mode": "STRICT"}
 
@@ -130,6 +132,16 @@ def test_the_plan_is_on_disk_before_anything_is_set_up_and_gone_when_all_is_put_
     assert closed["result"] == "passed"
     assert not (tmp_path / "reports" / "staging" / PLAN).exists()
     assert ledger.read(str(tmp_path / "drills")).entries[0]["who"] == "alice"
+
+
+def test_the_runs_of_a_killed_drill_are_told(call, tmp_path):
+    plan = call("planned", plan=call("opened")["plan"] | {"controller": dead()}, held={})["plan"]
+    runs = {"20260203T000000000Z-a": plan["drill_id"], "20260203T000001000Z-b": "", "20260203T000002000Z-c": "another"}
+    for run_id, drill_id in runs.items():
+        opened = {"environment": "staging", **({"drill": drill_id} if drill_id else {})}
+        Record(LocalStore(str(tmp_path / "reports" / "staging" / run_id)), run_id).append("open", opened)
+    assert call("opened")["left_runs"] == ["20260203T000000000Z-a"]
+    assert call("opened", check=True)["left_runs"] == []
 
 
 def test_check_mode_writes_nothing(call, tmp_path):
