@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -235,33 +234,3 @@ def test_a_protected_environment_wants_a_confirmation_for_the_drill_itself(drill
     assert ended.rc != 0
     assert "dualwrite_drill_confirm=lab" in ended.text
     assert len(list(ledger.glob("lab/*.json"))) == entries
-
-
-def test_the_schedule_is_understood_by_systemd_and_by_cron(command, reports, tmp_path):
-    argv, env = command("q1")
-    given = {
-        "dualwrite_drill_command": "/usr/bin/ansible-playbook drill.yml -i lab -e dualwrite_reason='100% $HOME'",
-        "dualwrite_drill_folder": "/tmp",
-        "drill_schedule_units": str(tmp_path),
-        "drill_schedule_cron": str(tmp_path),
-        "ansible_python_interpreter": sys.executable,
-    }
-    for by in ("systemd", "cron"):
-        more = json.dumps({**given, "dualwrite_drill_schedule_by": by, "dualwrite_drill_schedule": {"hour": 9}})
-        ended = call([argv[0], "drill_schedule.yml", "-i", "lab", "-e", more], reports, env)
-        assert ended.rc == 0, ended.text
-    units = [tmp_path / f"dualwrite-drill-lab.{kind}" for kind in ("timer", "service")]
-    text = units[1].read_text().replace("/usr/bin/ansible-playbook", "/usr/bin/true")
-    units[1].write_text(text)
-    told_by = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
-    assert (told_by.returncode, told_by.stderr) == (0, "")
-    assert "'100%% $$HOME'" in text
-    assert units[0].read_text().count("OnCalendar=Tue *-") == 4
-    lines = [line for line in (tmp_path / "dualwrite-drill-lab").read_text().splitlines() if line[:1].isdigit()]
-    assert [line.split()[:6] for line in lines] == [
-        ["0", "9", "1-7", month, "*", "root"] for month in ["1", "4", "7", "10"]
-    ]
-    # cron makes a percent sign of an escaped one, and hands the rest to sh
-    commands = [line.split(None, 6)[6].replace("\\%", "%") for line in lines]
-    assert commands[0].startswith('[ "$(date +%u)" = 2 ] && cd /tmp && ')
-    subprocess.run(["sh", "-n", "-c", commands[0]], check=True)
