@@ -23,6 +23,7 @@ from tests.support.play import Ended, call, environ
 
 Run = Callable[..., Ended]
 PREFIX = "staging"
+IN_PLACE = {"mode": "in_place", "bin_dir": str(binaries()), "on_old_client": "warn"}
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +129,33 @@ def test_a_corrupted_state_is_restored_from_s3_under_traffic_and_undone(lab, obj
     assert again.rc == 0, again.text
     left = lab.sql("SELECT datname FROM pg_database WHERE datname LIKE 'deltacrown%'")
     assert left == [(DATABASE,)]
+
+
+def test_in_place_the_restored_data_is_asked_and_the_copy_of_what_was_there_comes_back_by_one_command(
+    lab, objects, run
+):
+    restart(lab, "false")
+    wait_until(lambda: held(lab) == ["false"] * 5, "five processes to hold dual-write off")
+    backup = dump(lab, objects, "-Fc", name=named("_whole.dump"))
+    corrupt(lab)
+    # the data that is to be replaced would not pass
+    query = f"SELECT count(*) FROM {VNEXT} WHERE name = 'CORRUPTED'"
+    asked = [{"name": "no name is corrupted", "kind": "sql", "query": query, "equals": 0}]
+    in_place = {"dualwrite_backup": backup, "dualwrite_backup_options": IN_PLACE}
+    ended = run("restore_backup", **in_place, dualwrite_restore_probes=asked)
+    assert ended.rc == 0, ended.text
+    assert corrupted(lab) == 0
+
+    lab.sql(f"UPDATE {VNEXT} SET name = 'CORRUPTED' WHERE id = (SELECT min(id) FROM {VNEXT})")
+    asked = [{"name": "what no backup holds", "kind": "sql", "query": "SELECT 1", "equals": 2}]
+    refused = run("restore_backup", **in_place, dualwrite_restore_probes=asked)
+    assert refused.rc != 0
+    said = refused.closed()["failed_hosts"]["lab"]
+    assert "The database was replaced in place, and what must be true of it is not" in said
+    assert "what no backup holds" in said
+    saved = refused.phase("exchange")["saved"]
+    assert f"Run: ansible-playbook restore_backup.yml -e dualwrite_backup={saved}" in said
+    assert corrupted(lab) == 0
+    back = run("restore_backup", **{**in_place, "dualwrite_backup": saved})
+    assert back.rc == 0, back.text
+    assert corrupted(lab) == 1

@@ -16,6 +16,8 @@ from .names import Pattern, safe
 
 #: endings of files that hold the checksum of the file beside them
 SIDECARS = (".sha256", ".sha256sum")
+#: ending of what a restore in place had saved before it replaced it: it holds the corruption
+SET_ASIDE = "_replaced.dump"
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,11 @@ class Backup:
         }
 
 
-def backups(listed: Iterable[Stat], pattern: Pattern | None) -> list[Backup]:
-    """Return the backups among these objects, the newest first; with a pattern only those that are named like it."""
+def backups(listed: Iterable[Stat], pattern: Pattern | None, named: str = "") -> list[Backup]:
+    """Return the backups among these objects, the newest first.
+
+    With a pattern only those that are named like it, and the one that the operator has ``named``.
+    """
     objects = {one.name: one for one in listed}
     folders = {name.rpartition("/")[0] for name in objects if name.rpartition("/")[2] == CONTENTS_FILE}
     found = []
@@ -64,7 +69,7 @@ def backups(listed: Iterable[Stat], pattern: Pattern | None) -> list[Backup]:
             continue
         sidecar = next((name + ending for ending in SIDECARS if name + ending in objects), "")
         found.append(_backup(name, form, stat.size, stat, pattern, sidecar, (name,)))
-    wanted = [one for one in found if pattern is None or pattern.matches(one.name)]
+    wanted = [one for one in found if pattern is None or pattern.matches(one.name) or one.name == named]
     return sorted(wanted, key=lambda one: (one.time, one.name), reverse=True)
 
 
@@ -91,11 +96,13 @@ def choose(known: Sequence[Backup], named: str, before: str, where: str) -> tupl
                 hint="It may hold the corruption; choose an older one or correct before.",
             )
         return [one], [replace(other, not_taken="another one is named") for other in known if other != one]
-    fit = [one for one in known if one not in late]
+    aside = [one for one in known if one.name.endswith(SET_ASIDE)]
+    fit = [one for one in known if one not in late and one not in aside]
     if not fit:
         said = f"none of the {len(known)} backups was taken before {limit}" if known else "there is no backup"
         raise NotFound(said, where=where, hint="Look at store, pattern and before; backup_info lists what is there.")
-    newer = [replace(one, not_taken=f"it was not taken before {limit}") for one in late]
+    newer = [replace(one, not_taken=f"it was not taken before {limit}") for one in late if one not in aside]
+    newer += [replace(one, not_taken="it is what a restore has replaced, and taken when it is named") for one in aside]
     return fit, newer + [replace(one, not_taken=f"{fit[0].name} is newer") for one in fit[1:]]
 
 

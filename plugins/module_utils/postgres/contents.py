@@ -39,6 +39,12 @@ def analyze(inside: Databases) -> None:
     inside.ask("ANALYZE")
 
 
+def schemas(inside: Databases) -> set[int]:
+    """Return the object ids of the schemas that are not the server's own."""
+    listed = "SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+    return {int(oid) for (oid,) in inside.ask(listed)}
+
+
 def emptied(inside: Databases) -> str:
     """Return the SQL that removes all that is in a database and leaves schema public as it is made and granted now.
 

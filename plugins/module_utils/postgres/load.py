@@ -35,11 +35,14 @@ def stream(
 ) -> None:
     """Pass SQL to psql as it comes and wait for its end; ``first`` is SQL to be run before.
 
+    With ``one_transaction`` the commit is the last that is passed. The psql of a process that is killed has all that
+    came so far and then an end: its own option for one transaction would commit that.
+
     psql is kept from commands of its own, whatever the SQL holds. Raises CommandFailed with psql's first words, what
     the iterator raises, and DeadlinePassed; psql is killed then.
     """
     argv = [clients.program("psql"), "--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1"]
-    argv += ["--output=/dev/null", *(["--single-transaction"] if one_transaction else []), "--file=-"]
+    argv += ["--output=/dev/null", "--file=-"]
     key = secrets.token_hex(16).encode() if clients.knows_restrict else b""
 
     def feed(child: subprocess.Popen[bytes]) -> None:
@@ -48,11 +51,15 @@ def stream(
             return
         if key:
             pipe.write(b"\\restrict " + key + b"\n")
+        if one_transaction:
+            pipe.write(b"BEGIN;\n")
         pipe.write(first.encode() + b"\n")
         for piece in pieces:
             pipe.write(piece)
         if key:
             pipe.write(b"\n\\unrestrict " + key + b"\n")
+        if one_transaction:
+            pipe.write(b"\nCOMMIT;\n")
         pipe.close()
 
     _run(argv, {**environ, "PGDATABASE": database}, deadline, feed)

@@ -11,13 +11,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.deadline import Deadline
-from ..core.errors import Conflict, RollbackError
+from ..core.deadline import Deadline, wait_until
+from ..core.errors import Conflict, RollbackError, Unreachable
 from ..core.libpq import connect, words
 
 NAME = "dualwrite.rollback swap"
 #: how often the exchange is tried when sessions that can be ended come between
 ATTEMPTS = 2
+#: seconds within which a server has to tell what became of an exchange whose answer was lost
+PATIENCE = 30
 _SESSIONS = """
 SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, '') FROM pg_stat_activity a
 JOIN pg_database d ON d.oid = a.datid
@@ -54,8 +56,10 @@ def exchange(
                 _rename(link, renames, comments)
                 return {"seconds": round(time.monotonic() - began, 3), "sessions": len(ended), "attempts": attempt}
             except psycopg2.Error as error:
-                link.rollback()
                 problem = error
+                if _gone(link):
+                    _require_renamed(given, renames, error)
+                    return {"seconds": round(time.monotonic() - began, 3), "sessions": len(ended), "attempts": attempt}
             finally:
                 done.set()
                 ender.join(10)
@@ -84,6 +88,46 @@ def _rename(link: Any, renames: list[tuple[str, str]], comments: Mapping[str, st
         for name, comment in comments.items():
             cursor.execute(sql.SQL("COMMENT ON DATABASE {} IS %s").format(sql.Identifier(name)), [comment])
     link.commit()
+
+
+def _gone(link: Any) -> bool:
+    """Roll back, and return whether there is no connection left to do it on."""
+    import psycopg2
+
+    try:
+        link.rollback()
+    except psycopg2.Error:
+        return True
+    return False
+
+
+def _require_renamed(given: Mapping[str, Any], renames: list[tuple[str, str]], problem: Exception) -> None:
+    """Find out what became of an exchange whose answer was lost; raises RollbackError unless it was committed."""
+    import psycopg2
+
+    lost = f"the connection was lost during the exchange: {words(problem, given)}"
+    try:
+        link = wait_until(lambda: _again(given), Deadline(PATIENCE), what="a server that answers again")
+        with contextlib.closing(link), link.cursor() as cursor:
+            # the first is renamed to a name that nobody had
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [renames[0][1]])
+            renamed = cursor.fetchone() is not None
+    except (psycopg2.Error, RollbackError) as silent:
+        raise RollbackError(
+            f"{lost}; whether the databases were exchanged before is not known, the server can't be asked",
+            where=renames[0][0],
+            hint=f"If there is a database {renames[0][1]} they were, and undo_restore.yml takes it back.",
+        ) from silent
+    if not renamed:
+        raise RollbackError(f"{lost}; nothing was changed", where=renames[0][0]) from problem
+
+
+def _again(given: Mapping[str, Any]) -> Any:
+    """Return a new connection, None while the server lets nobody in."""
+    try:
+        return connect(given, Deadline(5), name=NAME, needed_for="a restore")
+    except Unreachable:
+        return None
 
 
 def _end_sessions(link: Any, names: list[str], done: threading.Event, ended: set[int]) -> None:

@@ -14,8 +14,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..backups import fetch
+from ..backups.choose import SET_ASIDE
 from ..backups.formats import PLAIN
-from ..core.deadline import Deadline
+from ..core.deadline import Deadline, wait_until
 from ..core.errors import CommandFailed, RollbackError, VerificationFailed
 from ..core.libpq import connect, environment
 from ..core.redact import redact_text, secret_values
@@ -23,17 +24,28 @@ from ..core.result import Timings, result
 from ..postgres import clients as programs
 from ..postgres import load
 from ..postgres.clients import Clients
-from ..postgres.contents import analyze, counted, emptied
+from ..postgres.contents import analyze, counted, emptied, schemas
 from ..postgres.databases import Databases
 from ..stores.base import Store
 from ..stores.registry import open_store
 from .backup_source import as_dump, examine, find_clients, offered, pieces
 
 NAME = "dualwrite.rollback"
+#: seconds within which a server has to tell what became of a load whose answer was lost
+PATIENCE = 30
+_LOADING = """
+SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+AND usename = current_user AND application_name = %s
+"""
 
 
 def save(
-    params: Mapping[str, Any], server: Databases, deadline: Deadline, timings: Timings, check: bool
+    params: Mapping[str, Any],
+    server: Databases,
+    deadline: Deadline,
+    timings: Timings,
+    check: bool,
+    ending: str = "_safety.dump",
 ) -> dict[str, Any]:
     """Back the live database up into the store, with its checksum beside it; return ``saved``, its name there.
 
@@ -41,7 +53,7 @@ def save(
     """
     live = str(params["login_db"])
     moment = datetime.now(timezone.utc)
-    name = f"{live.replace('/', '_')}_{moment.strftime('%Y%m%d_%H%M%S')}_safety.dump"
+    name = f"{live.replace('/', '_')}_{moment.strftime('%Y%m%d_%H%M%S%f')[:-3]}{ending}"
     store = open_store(params.get("store"), make=True)
     told = {"saved": name, "place": store.place}
     if check:
@@ -106,22 +118,32 @@ def in_place(
                 changed=True, summary=f"{live} would be emptied and loaded from {taken.backup.name}", timings=timings,
                 **told,
             )  # fmt: skip
-        saved = save(params, server, deadline, timings, check)
+        saved = save(params, server, deadline, timings, check, SET_ASIDE)
         environ = environment(params, name=NAME)
         content: Iterable[bytes]
         if taken.path:
             content = as_dump(taken.backup.name, load.as_sql(clients, environ, taken.path, deadline))
         else:
             dummy, content = pieces(choice.store, taken.backup, _uncounted, deadline)
-        hint = f"{live} is as it was; it is also saved as {saved['saved']} in {saved['place']}."
+        with contextlib.closing(_inside(params, deadline)) as link:
+            first, before = emptied(Databases(link, params)), schemas(Databases(link, params))
         try:
-            with contextlib.closing(_inside(params, deadline)) as link:
-                first = emptied(Databases(link, params))
             with timings.phase("load"):
                 load.stream(clients, environ, live, content, deadline, first=first, one_transaction=True)
         except RollbackError as error:
-            error.hint = error.hint or hint
-            raise
+            kept = f"saved as {saved['saved']} in {saved['place']}."
+            try:
+                done = _committed(params, before)
+            except RollbackError as silent:
+                raise RollbackError(
+                    f"{error.what}; whether that was before or after the commit is not known: {silent.what}",
+                    where=live,
+                    hint=f"What was there before is {kept} Run the same command again when the server answers.",
+                ) from error
+            if not done:
+                error.hint = f"{error.hint} {live} is as it was; it is also {kept}".strip()
+                raise
+            notes.append(f"The load had ended well when its answer was lost: {error.what}.")
         with timings.phase("compare"), contextlib.closing(_inside(params, deadline)) as link:
             inside = Databases(link, params)
             found = counted(inside)
@@ -135,6 +157,18 @@ def in_place(
             analyze(inside)
     said = f"{live} is {taken.backup.name} of {taken.backup.time}; what it was is saved as {saved['saved']}"
     return result(changed=True, summary=said, timings=timings, **told, **saved)
+
+
+def _committed(params: Mapping[str, Any], before: set[int]) -> bool:
+    """Return whether the transaction that emptied and loaded the database has replaced its schemas.
+
+    Raises RollbackError when the server can't be asked.
+    """
+    deadline = Deadline(PATIENCE)
+    with contextlib.closing(_inside(params, deadline)) as link:
+        inside = Databases(link, params)
+        wait_until(lambda: not inside.ask(_LOADING, [NAME]), deadline, what="the end of the session that loaded")
+        return bool(before) and not before & schemas(inside)
 
 
 def _inside(params: Mapping[str, Any], deadline: Deadline) -> Any:

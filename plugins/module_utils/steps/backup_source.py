@@ -55,12 +55,13 @@ def offered(params: Mapping[str, Any]) -> Choice:
 
     Raises InvalidInput, NotFound (none fits), and what the store raises.
     """
-    if params.get("backup"):
-        safe(str(params["backup"]))
+    named = str(params.get("backup") or "")
+    if named:
+        safe(named)
     pattern = Pattern(str(params["pattern"]), str(params.get("time_zone") or "UTC")) if params.get("pattern") else None
     store = open_store(params.get("store"))
-    known = backups(store.list(), pattern)
-    candidates, others = choose(known, str(params.get("backup") or ""), str(params.get("before") or ""), store.place)
+    known = backups(store.list(), pattern, named)
+    candidates, others = choose(known, named, str(params.get("before") or ""), store.place)
     return Choice(store, candidates, others)
 
 
