@@ -193,7 +193,7 @@ running:
   returned: when O(state=watched)
   type: bool
 bytes:
-  description: The size of the database into which is loaded.
+  description: The size of the database into which is loaded; before that how much of the backup is fetched or verified.
   returned: when O(state=watched)
   type: int
 objects:

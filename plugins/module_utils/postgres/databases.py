@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -19,6 +20,8 @@ from ..core.libpq import words
 #: key of the mark that we leave in the comment of a database of ours
 MARK = "dualwrite"
 LIMIT = 63
+#: what a connection that reads a backup is called, before the bytes; and the seconds between two changes of that
+_READING, _OFTEN = "dualwrite.rollback reads", 0.5
 _FACTS = """
 SELECT d.oid, pg_get_userbyid(d.datdba) AS owner, pg_encoding_to_char(d.encoding) AS encoding,
   d.datcollate AS lc_collate, d.datctype AS lc_ctype, to_jsonb(d) ->> 'datlocprovider' AS locale_source,
@@ -95,6 +98,39 @@ class Databases:
             [high, low],
         )
         return bool(rows)
+
+    def reading(self, size: int) -> Callable[[int], None]:
+        """Return what counts the bytes of a backup of ``size`` as they are read, for whoever asks ``has_read``.
+
+        They stand in the name of this connection's application: no table and no file is needed.
+        """
+        done, told = 0, 0.0
+
+        def count(number: int) -> None:
+            nonlocal done, told
+            done += number
+            if time.monotonic() - told > _OFTEN:
+                told = time.monotonic()
+                self.ask("SELECT set_config('application_name', %s, false)", [f"{_READING} {done} {max(size, done)}"])
+
+        return count
+
+    def has_read(self, name: str) -> tuple[int, int, float] | None:
+        """Return bytes read, the backup's size and the seconds since a restore of this database began.
+
+        None while no restore reads, or this user may not see what other sessions are.
+        """
+        rows = self.ask(
+            "SELECT a.application_name, extract(epoch FROM clock_timestamp() - a.backend_start) FROM pg_locks l "
+            "JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+            "AND l.classid::bigint = %s AND l.objid::bigint = %s",
+            list(divmod(_key(name) % 2**64, 2**32)),
+        )
+        said, seconds = rows[0] if rows else ("", 0)
+        if not str(said).startswith(_READING):
+            return None
+        done, size = str(said).split()[-2:]
+        return int(done), int(size), float(seconds)
 
     def exists(self, name: str) -> bool:
         """Return whether there is a database of this name."""

@@ -111,7 +111,8 @@ def in_place(
     remote = not choice.store.place.startswith("/")
     with fetch.work_folder(params.get("work_dir"), largest if remote else 0) as folder:
         with timings.phase("verify"):
-            taken = examine(choice, params, clients, folder, deadline)
+            seen = server.reading(choice.candidates[0].size)
+            taken = examine(choice, params, clients, folder, deadline, seen=seen)
         told: dict[str, Any] = {"backup": taken.as_dict(), "notes": notes}
         if check:
             return result(

@@ -52,7 +52,8 @@ def load_side(
     with fetch.work_folder(params.get("work_dir"), largest if remote else 0) as folder:
         whole = params["verification"] == "before" or check
         with timings.phase("verify"):
-            taken = examine(choice, params, clients, folder, deadline, whole=whole)
+            seen = server.reading(choice.candidates[0].size)
+            taken = examine(choice, params, clients, folder, deadline, whole=whole, seen=seen)
         told = {"backup": taken.as_dict(), "database": side, "notes": notes}
         known = taken.facts
         fitness.require_loadable(

@@ -38,9 +38,14 @@ def watch(params: Mapping[str, Any]) -> dict[str, Any]:
         running = server.restoring(live)
         mark = server.mark(side)
         size = server.size(side) if mark else 0
+        read = server.has_read(live) if running and not mark else None
     told: dict[str, Any] = {"running": running, "phase": "progress", "bytes": size, "objects": None, "rate": 0.0}
     if not mark:
         said = f"a restore of {live} is reading its backup" if running else f"no restore of {live} runs"
+        if read:
+            done, total, seconds = read
+            told.update(bytes=done, rate=round(done / 1e6 / max(seconds, 0.1), 1))
+            said += f": {done / 1e6:.0f} of {total / 1e6:.0f} MB, {told['rate']} MB/s"
         return result(changed=False, summary=said, **told)
     spent = max((parse_time(utc_now()) - parse_time(str(mark["at"]))).total_seconds(), 0.1)
     told["rate"] = round(size / 1e6 / spent, 1) if mark.get("state") == "loading" else 0.0

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.dualwrite.rollback.plugins.module_utils.postgres.databases import Databases
+
 FORMATS = {
     "shop.sql": (),
     "shop.sql.gz": ("-Z", "gzip"),
@@ -251,6 +253,30 @@ def test_a_load_is_watched_from_elsewhere(shop: Any) -> None:
     assert running
     assert any(one["bytes"] > 10_000_000 and one["rate"] > 0 for one in running)
     assert any(one["objects"] and one["objects"]["tables"] == 2 for one in running)
+
+
+@pytest.mark.parametrize("name", ["shop.sql", "shop.dump"])
+def test_how_much_of_a_backup_is_read_is_told_meanwhile(shop: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    path = shop.dump(name, *FORMATS[name])
+    read: list[int] = []
+    reading = Databases.reading
+
+    def watched(server: Databases, size: int) -> Any:
+        count = reading(server, size * 2)  # as if it came from afar, and half of it were still to come
+
+        def look(number: int) -> None:
+            count(number)
+            read.append(number)
+            told = shop.restore(state="watched")
+            assert (told["running"], told["bytes"]) == (True, size)
+            assert told["rate"] > 0
+            assert f"is reading its backup: {size / 1e6:.0f} of {size * 2 / 1e6:.0f} MB" in told["summary"]
+
+        return look
+
+    monkeypatch.setattr(Databases, "reading", watched)
+    shop.restore(state="loaded")
+    assert read == [path.stat().st_size]
 
 
 def test_no_secret_is_in_a_command_line(shop: Any) -> None:
