@@ -207,18 +207,7 @@ class Databases:
 
         if self.look(name).owner != model.owner:
             self.run("ALTER DATABASE {} OWNER TO {}", name, model.owner)
-        for role, text in model.settings:
-            setting, dummy, value = text.partition("=")
-            head = sql.SQL("ALTER ROLE {} IN DATABASE {}" if role else "ALTER DATABASE {}").format(
-                *map(sql.Identifier, [role, name] if role else [name])
-            )
-            # FROM CURRENT takes lists (search_path) as lists; local to the transaction, so that ours is not changed
-            named = sql.SQL(".").join(map(sql.Identifier, setting.split(".")))
-            self.ask(
-                sql.SQL("BEGIN; SELECT set_config({}, {}, true); {} SET {} FROM CURRENT; COMMIT").format(
-                    sql.Literal(setting), sql.Literal(value), head, named
-                )
-            )
+        self._settings(name, model, keep=True)
         for privilege in ("CONNECT", "TEMPORARY", "CREATE"):
             self.run(f"REVOKE {privilege} ON DATABASE {{}} FROM PUBLIC", name)
         for who, privilege, grantable in model.grants:
@@ -229,6 +218,31 @@ class Databases:
             )
         self.run(f"ALTER DATABASE {{}} CONNECTION LIMIT {int(model.connection_limit)}", name)
         return self.look(name).differences(model)
+
+    def try_settings(self, name: str, model: Database) -> None:
+        """Give a database each setting of ``model`` and take it away again.
+
+        Raises RollbackError in the server's words for one that this user may not give.
+        """
+        self._settings(name, model, keep=False)
+
+    def _settings(self, name: str, model: Database, *, keep: bool) -> None:
+        from psycopg2 import sql
+
+        for role, text in model.settings:
+            setting, dummy, value = text.partition("=")
+            head = sql.SQL("ALTER ROLE {} IN DATABASE {}" if role else "ALTER DATABASE {}").format(
+                *map(sql.Identifier, [role, name] if role else [name])
+            )
+            named = sql.SQL(".").join(map(sql.Identifier, setting.split(".")))
+            # FROM CURRENT takes lists (search_path) as lists; local to the transaction, so that ours is not changed
+            statement = sql.SQL("BEGIN; SELECT set_config({}, {}, true); {} SET {} FROM CURRENT")
+            try:
+                self.ask(statement.format(sql.Literal(setting), sql.Literal(value), head, named))
+            except RollbackError:
+                self.ask("ROLLBACK")
+                raise
+            self.ask("COMMIT" if keep else "ROLLBACK")
 
     def drop(self, name: str) -> None:
         """Drop a database, its sessions ended; only one of ours."""

@@ -121,6 +121,7 @@ def _fill(
         server.drop(side)
     server.make_like(side, before)
     server.write_mark(side, _mark(params, taken, "loading"))
+    server.try_settings(side, before)  # rather refused now than behind hours of loading
     environ = environment({**params, "login_db": side}, name=NAME)
     if taken.path:
         parallel = 1 if taken.backup.format.kind == TAR else at_once(params)

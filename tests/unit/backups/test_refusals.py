@@ -280,6 +280,23 @@ def test_no_space_is_said_before_and_harmless_when_it_happens_anyway(shop: Any, 
         place.rmdir()
 
 
+def test_a_setting_that_only_a_superuser_may_give_is_refused_before_anything_is_loaded(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ansible_collections.dualwrite.rollback.plugins.module_utils.steps import backup_load
+
+    shop.dump("shop.dump", "-Fc")
+    shop.admin("postgres", f"ALTER DATABASE {shop.name} SET log_min_messages = 'error'")
+    with monkeypatch.context() as patch:
+        patch.delattr(backup_load.load, "archive")  # nothing is to be loaded
+        refused(shop, "permission denied to set parameter .log_min_messages")
+    secret = shop.server.admin_password_file.read_text().strip()
+    done = shop.restore(login_user="postgres", login_password=secret)
+    asked = "SELECT setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = '{}'"
+    for name in (shop.name, done["replaced"]):
+        assert shop.admin("postgres", asked.format(name)) == [(["log_min_messages=error"],)]
+
+
 def test_a_database_of_somebody_else_is_never_dropped(shop: Any) -> None:
     shop.dump("shop.dump", "-Fc")
     side = f"{shop.name}_restoring"
