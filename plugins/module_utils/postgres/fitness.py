@@ -42,7 +42,10 @@ def require_rights(databases: Databases, name: str, live: Database, *, side: boo
 
 
 def require_movable(databases: Databases, name: str) -> None:
-    """Raise Refused when something holds the database by its identity: prepared transactions, logical slots."""
+    """Raise Refused when something holds the database by its identity.
+
+    That are prepared transactions, slots of logical replication and subscriptions, whose workers can't be ended either.
+    """
     prepared = databases.ask("SELECT gid FROM pg_prepared_xacts WHERE database = %s", [name])
     if prepared:
         raise Refused(
@@ -56,6 +59,15 @@ def require_movable(databases: Databases, name: str) -> None:
             f"logical replication reads it by the slot '{slots[0][0]}', which would stay with the old data",
             where=name,
             hint="Drop the slot and make it again after the restore.",
+        )
+    subscribed = databases.ask(
+        "SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = %s", [name]
+    )
+    if subscribed:
+        raise Refused(
+            f"it receives the subscription '{subscribed[0][0]}', which would stay with the old data",
+            where=name,
+            hint="Drop the subscription and make it again after the restore.",
         )
 
 

@@ -326,6 +326,15 @@ def test_what_holds_a_database_by_its_identity_is_named_and_nothing_is_exchanged
         assert len(shop.databases()) == 2
     finally:
         shop.admin(shop.name, "SELECT pg_drop_replication_slot('warehouse')")
+    shop.admin(
+        shop.name, "CREATE SUBSCRIPTION prices CONNECTION 'dbname=none' PUBLICATION all_prices WITH (connect = false)"
+    )
+    try:
+        with pytest.raises(Refused, match="it receives the subscription 'prices'"):
+            shop.restore(state="swapped")
+    finally:
+        shop.admin(shop.name, "ALTER SUBSCRIPTION prices SET (slot_name = NONE)")
+        shop.admin(shop.name, "DROP SUBSCRIPTION prices")
     assert shop.restore(state="swapped")["changed"]
 
 
