@@ -12,11 +12,17 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.dualwrite.rollback.plugins.module_utils.core.booleans import BooleanWords
+from ansible_collections.dualwrite.rollback.plugins.module_utils.drill.exercises import complete as complete_exercises
+from ansible_collections.dualwrite.rollback.plugins.module_utils.notices.channels import channel
+from ansible_collections.dualwrite.rollback.plugins.module_utils.notices.contacts import check_contacts
+from ansible_collections.dualwrite.rollback.plugins.module_utils.options import CLEANUP
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.registry import make as make_platform
 from ansible_collections.dualwrite.rollback.plugins.module_utils.probes.base import Context
 from ansible_collections.dualwrite.rollback.plugins.module_utils.probes.registry import make as make_probe
+from ansible_collections.dualwrite.rollback.plugins.module_utils.triage.matrix import complete as complete_matrix
 from tests.docs.pages import Block, anchors, blocks, commands, links, pages, prose
 from tests.gates.tree import project_files
 from tests.support.play import ROOT, call, environ
@@ -84,9 +90,40 @@ def all_of(content: Any, key: str) -> list[Any]:
     return [one for value in content for one in all_of(value, key)] if isinstance(content, list) else []
 
 
+PROBES = [
+    *(f"dualwrite_{kind}_probes" for kind in ("host", "environment", "scenario", "divergence", "restore")),
+    *(f"dualwrite_{kind}_symptoms" for kind in ("host", "environment")),
+    "dualwrite_canary",
+    "dualwrite_canary_cleanup",
+]
+
+
+def probes_of(value: Any) -> list[dict[str, Any]]:
+    """Return the probes of a list, or of a list of symptoms or of scenarios that have such lists."""
+    if isinstance(value, Mapping):
+        return (
+            [dict(value)]
+            if "name" in value
+            else probes_of([one for one in value.values() if one and type(one) is list])
+        )
+    return [probe for one in value for probe in probes_of(one)]
+
+
+def filled(content: Any, secret: Path) -> Any:
+    """Return a block with a time for that of the run, and a file that is here for each below /etc."""
+    if isinstance(content, Mapping):
+        return {key: filled(value, secret) for key, value in content.items()}
+    if isinstance(content, list):
+        return [filled(value, secret) for value in content]
+    if isinstance(content, str) and content.startswith("/etc/"):
+        return str(secret)
+    return "2026-01-25T17:00:00Z" if content == "{{ verify_before }}" else content
+
+
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
-def test_yaml_is_accepted(block: Block) -> None:
-    content = yaml.safe_load(block.text)
+def test_yaml_is_accepted(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("https://hooks.slack.example/services/T0/B0/x\n")
+    content = filled(yaml.safe_load(block.text), tmp_path / "secret")
     assert content
     for given in all_of(content, "dualwrite_boolean_words"):
         BooleanWords(given["true"], given["false"])
@@ -95,9 +132,18 @@ def test_yaml_is_accepted(block: Block) -> None:
         names.append(make_platform(workload).name)
     # Nothing is asked here: the options alone are looked at.
     context = Context(since=datetime.now(UTC), workloads=names, flags={"A_FLAG": False}, read_instances=lambda *_: [])
-    for probe in sum((all_of(content, f"dualwrite_{kind}_probes") for kind in ("host", "environment")), []):
-        for one in probe:
-            make_probe(one, context)
+    for probe in sum((probes_of(value) for key in PROBES for value in all_of(content, key)), []):
+        make_probe(probe, context)
+    for matrix in all_of(content, "dualwrite_matrix"):
+        complete_matrix(matrix)
+    for exercises in all_of(content, "dualwrite_drill_exercises") + all_of(content, "dualwrite_drill_due"):
+        complete_exercises(exercises)
+    for number, notice in enumerate(sum(all_of(content, "dualwrite_notices"), [])):
+        channel(notice, number)
+    for contacts in all_of(content, "dualwrite_contacts"):
+        check_contacts(contacts)
+    for cleanup in all_of(content, "dualwrite_cleanup"):
+        assert ArgumentSpecValidator(CLEANUP["argument_spec"]).validate(cleanup).error_messages == []
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
