@@ -124,6 +124,30 @@ def test_a_protected_environment_refuses_a_launch_without_its_answers(lab, node,
     assert newest_run(reports) == known
 
 
+def test_a_protected_environment_goes_with_its_answers_and_its_run_is_verified(lab, node, reports, dual_writing):
+    answers = {**BRISK, "dualwrite_protected": True, "dualwrite_confirm": "lab"}
+    job = node.launch("rollback_dual_write", answers)
+    assert (job.status, job.rc) == ("successful", 0), job.text
+    assert held(lab) == ["false"] * PROCESSES
+    rolled_back = newest_run(reports)
+    # what Prometheus knew before the run is another test's; this lab may have begun just now
+    job = node.launch("verify", {**answers, "deltacrown_prometheus": ""})
+    assert (job.status, job.rc) == ("successful", 0), job.text
+    assert opened(reports)["scenario"] == "verify"
+    assert rolled_back
+    assert opened(reports)["verifies"]["run_id"] == rolled_back.name
+
+
+def test_a_drill_is_launched_and_its_ledger_is_where_the_environment_says(lab, node, reports, dual_writing, tmp_path):
+    kept = {"dualwrite_drill_ledger": str(tmp_path / "mounted" / "drills"), "dualwrite_drill_steady_hold": 1}
+    job = node.launch("drill", {**BRISK, **kept, "dualwrite_drill": "disable_dual_write"})
+    assert (job.status, job.rc) == ("successful", 0), job.text
+    assert held(lab) == ["true"] * PROCESSES
+    (entry,) = (tmp_path / "mounted" / "drills" / "lab").glob("*.json")
+    told = json.loads(entry.read_text())
+    assert (told["who"], told["result"], told["put_back"]) == ("ann", "passed", True)
+
+
 def test_a_job_that_died_with_its_node_is_finished_by_one_on_another(lab, node, reports, dual_writing, tmp_path):
     """The first job's folder and home are gone; its lock and its record are where the second one looks."""
     output = tmp_path / "output"
