@@ -188,7 +188,7 @@ options:
         description: How many rows of the root there are to be. None at all is always well, for a second run.
         type: int
       expected_ids:
-        description: Exactly the rows of the root that there are to be.
+        description: Exactly the rows of the root that there are to be, by its primary key; refused where it has none.
         type: list
         elements: raw
       expected_plan:

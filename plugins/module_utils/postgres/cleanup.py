@@ -155,12 +155,16 @@ class Cleanup:
     # -- find and guard
 
     def _find(self, session: Session, declared: Declared) -> Chosen:
+        guards.need_key(self.guards, declared)
         count = rows.count_root(session, declared)
-        root = declared.plan.nodes[declared.plan.root].table
-        guards.early(self.guards, declared, count, rows.count_table(session, root) if count else 0)
         if not count:
             return Chosen()
-        return rows.collect(session, declared, lambda total: guards.too_many(self.guards, total))
+        root = declared.plan.nodes[declared.plan.root].table
+        guards.root_rows(self.guards, declared, count, rows.count_table(session, root))
+        chosen = rows.collect(session, declared, lambda total: guards.too_many(self.guards, total))
+        # others may have added rows and taken some away before these were locked
+        guards.root_rows(self.guards, declared, chosen.counts[root.oid], rows.count_table(session, root))
+        return chosen
 
     def _guard(self, session: Session, declared: Declared, chosen: Chosen, done: Done) -> None:
         plan = declared.plan

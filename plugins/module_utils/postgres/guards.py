@@ -24,7 +24,8 @@ def take(params: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises Refused where a protected environment gives a pattern alone.
     """
-    guards = {name: value for name, value in (params.get("guards") or {}).items() if value is not None}
+    # an empty text is no plan that somebody has looked at
+    guards = {name: value for name, value in (params.get("guards") or {}).items() if value not in (None, "")}
     guards.setdefault("max_rows", MAX_ROWS)
     guards.setdefault("max_share", MAX_SHARE)
     guards.setdefault("max_unindexed", MAX_UNINDEXED)
@@ -41,8 +42,22 @@ def take(params: Mapping[str, Any]) -> dict[str, Any]:
     return guards
 
 
-def early(guards: Mapping[str, Any], declared: Declared, count: int, whole: int) -> None:
-    """Raise Refused before a row is locked: too many, too great a share of the table, or not the number expected."""
+def need_key(guards: Mapping[str, Any], declared: Declared) -> None:
+    """Raise InvalidInput when ids are expected of a root table whose rows have none."""
+    root = declared.plan.nodes[declared.plan.root].table
+    if "expected_ids" in guards and not root.key:
+        raise InvalidInput(
+            f"the table {root.said} has no primary key, so no row has an id",
+            where="guards.expected_ids",
+            hint=f"{NOTHING} Run in check mode, look at the rows, then give guards.expected_count.",
+        )
+
+
+def root_rows(guards: Mapping[str, Any], declared: Declared, count: int, whole: int) -> None:
+    """Raise Refused for too many rows of the root, too great a share of its table, or not the number expected.
+
+    It is asked before a row is locked, so that none is for what is refused anyway, and again of those that are locked.
+    """
     said = declared.said(declared.plan.root)
     if count > guards["max_rows"]:
         raise _refused([f"{count} rows of {said} are meant, at most {guards['max_rows']} may be (guards.max_rows)"])
@@ -100,7 +115,7 @@ def judge(
         )
     for table, words, count, few in broken:
         said.append(f"{count} rows of {table} have {words}: {', '.join(few)}")
-    if "expected_ids" in guards and keys:
+    if "expected_ids" in guards:
         different = other_rows(guards["expected_ids"], keys)
         if different:
             said.append(f"other rows of {declared.said(declared.plan.root)} than expected are meant ({different})")
