@@ -92,11 +92,6 @@ options:
     type: list
     elements: str
     default: []
-  side_effects:
-    description: Tables that triggers may write to meanwhile, for instance an audit log. What is written there stays.
-    type: list
-    elements: str
-    default: []
   sensitive:
     description: Columns, C(column) or C(table.column), that are masked wherever rows are shown.
     type: list

@@ -24,4 +24,11 @@ options:
         failure, or new rows that came in meanwhile.
     type: int
     default: 3
+  side_effects:
+    description:
+      - Tables that triggers may write to meanwhile, for instance an audit log. What is written there stays. When a row
+        of any other table is touched besides, everything is rolled back.
+    type: list
+    elements: str
+    default: []
 """

@@ -110,6 +110,7 @@ TRANSACTION: Spec = {
         "archives": {"type": "path"},
         "lock_timeout": {"type": "float", "default": 2},
         "retries": {"type": "int", "default": 3},
+        "side_effects": {"type": "list", "elements": "str", "default": []},
     }
 }
 
@@ -154,7 +155,6 @@ CLEANUP: Spec = {
         "root": {"type": "dict", "required": True, "options": {"table": _TABLE, "match": _MATCH}},
         "tables": _TABLES,
         "detach": _TABLES,
-        "side_effects": _TABLES,
         "sensitive": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "linked": {
             "type": "list",

@@ -13,6 +13,7 @@ description:
   - Reads the whole archive and compares its checksums before it touches the database.
   - Puts exactly the archived rows back in one transaction, with their keys, and compares them with the archive before
     it commits. Sequences are not touched.
+  - Rolls back when triggers touch other rows besides, unless O(side_effects) names their table.
   - Refuses with a list when other rows took their place, and when the database or a table is another one.
 author:
   - dualwrite.rollback contributors (@dualwrite)

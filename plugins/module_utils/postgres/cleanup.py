@@ -17,7 +17,7 @@ from ..core.errors import Conflict, RollbackError, VerificationFailed
 from ..core.evidence import utc_now
 from ..core.result import Timings
 from ..stores.base import Store
-from . import archive, guards, identity, outcome, rows
+from . import archive, guards, identity, outcome, rows, touched
 from .archive import COMMITTED, DETACHED, REMOVED, ROLLED_BACK, Manifest, Writer
 from .catalog import Table
 from .declared import Declared, look_up, roles
@@ -26,6 +26,7 @@ from .plan import Node
 from .rows import Chosen
 from .session import NOTHING, CommitUnknown, Session, Transient, set_constraints
 from .statements import at_once, statement
+from .touched import Touched
 
 KEYS_TOLD = 1000
 ROWS_SHOWN = 20
@@ -128,7 +129,7 @@ class Cleanup:
         with self.timings.phase("guard"):
             self._guard(session, declared, chosen, done)
         name = archive.new_name(str(self.params.get("run_id") or ""))
-        touched = _touched(session)
+        untouched = touched.so_far(session)
         with archive.writing(None if self.rehearse else self.store, name) as writer:
             if self.store or self.rehearse:
                 with self.timings.phase("archive"):
@@ -138,7 +139,7 @@ class Cleanup:
                     _delete(session, [declared.plan.nodes[oid] for oid in group], chosen)
                 set_constraints(session, "immediate")
             with self.timings.phase("verify"):
-                self._verify(session, declared, chosen, touched)
+                self._verify(session, declared, chosen, untouched)
                 after = measure(session, self.params.get("invariants") or [])
                 need_not_worse(before, after, self.params.get("baseline") or {})
             done.invariants = {"before": before, "after": after}
@@ -209,29 +210,15 @@ class Cleanup:
 
     # -- look again, commit
 
-    def _verify(
-        self, session: Session, declared: Declared, chosen: Chosen, touched: Mapping[int, tuple[int, int, int]]
-    ) -> None:
+    def _verify(self, session: Session, declared: Declared, chosen: Chosen, before: Mapping[int, Touched]) -> None:
         """Raise VerificationFailed when anything but the planned rows was touched, Transient when new ones came in."""
-        expected = {oid: (0, 0, count) for oid, count in chosen.counts.items()}
+        planned = {oid: Touched(deleted=count) for oid, count in chosen.counts.items()}
         for one in declared.plan.detached:
-            inserted, updated, deleted = expected.get(one.child, (0, 0, 0))
-            expected[one.child] = (inserted, updated + chosen.detached[one.name], deleted)
-        now = _touched(session)
-        wrong = []
-        for oid in sorted({*now, *expected} - declared.side_effects):
-            seen = tuple(a - b for a, b in zip(now.get(oid, (0, 0, 0)), touched.get(oid, (0, 0, 0))))
-            if seen != expected.get(oid, (0, 0, 0)):
-                planned = expected.get(oid, (0, 0, 0))
-                words = ", ".join(
-                    f"{count} rows {word} instead of {plan}"
-                    for word, count, plan in zip(("inserted", "updated", "deleted"), seen, planned)
-                    if count != plan
-                )
-                wrong.append(f"{_table_name(session, oid)}: {words}")
-        if wrong:
+            planned[one.child] = planned.get(one.child, Touched()) + Touched(updated=chosen.detached[one.name])
+        others = touched.others(session, before, planned, declared.side_effects)
+        if others:
             raise VerificationFailed(
-                f"other rows than those of the plan were touched, by a trigger or a rule: {'; '.join(wrong)}",
+                f"other rows than those of the plan were touched, by a trigger or a rule: {others}",
                 where=session.where,
                 hint=f"{NOTHING} Add the table to the plan, or name it in side_effects if what is done there may stay.",
             )
@@ -328,19 +315,3 @@ def _delete(session: Session, group: list[Node], chosen: Chosen) -> None:
     ]  # fmt: skip
     if parts:
         session.run(at_once(parts))
-
-
-def _touched(session: Session) -> dict[int, tuple[int, int, int]]:
-    """Return rows inserted, updated and deleted by this transaction, per table, triggers and cascades included."""
-    found: dict[int, tuple[int, int, int]] = {}
-    for oid, inserted, updated, deleted in session.rows(
-        "SELECT coalesce(pg_partition_root(s.relid), s.relid)::bigint, sum(n_tup_ins)::bigint, sum(n_tup_upd)::bigint,"
-        " sum(n_tup_del)::bigint FROM pg_stat_xact_user_tables s JOIN pg_class c ON c.oid = s.relid"
-        " WHERE c.relpersistence <> 't' GROUP BY 1 HAVING sum(n_tup_ins + n_tup_upd + n_tup_del) > 0"
-    ):
-        found[oid] = (inserted, updated, deleted)
-    return found
-
-
-def _table_name(session: Session, oid: int) -> str:
-    return str(session.one("SELECT %s::oid::regclass::text", (oid,)))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -15,10 +15,11 @@ from ..core.deadline import Deadline
 from ..core.errors import Conflict, Refused, RollbackError, VerificationFailed
 from ..core.result import Timings
 from ..stores.base import Store
-from . import archive, identity, outcome, staging
+from . import archive, catalog, identity, outcome, staging, touched
 from .archive import COMMITTED, DETACHED, REMOVED, ROLLED_BACK, Manifest
 from .session import NOTHING, CommitUnknown, Session, Transient, set_constraints
 from .staging import MISSING, PRESENT, Staged
+from .touched import Touched
 
 
 @dataclass
@@ -116,6 +117,10 @@ class Undo:
                 done.already = True
                 return done
             self._need_free(session, removed, loose)
+            spared = frozenset(
+                catalog.find(session, name, "side_effects") for name in self.params.get("side_effects") or []
+            )
+        untouched = touched.so_far(session)
         with self.timings.phase("put"):
             try:
                 for dummy, group in groupby(removed, attrgetter("part.group")):
@@ -138,7 +143,9 @@ class Undo:
                         where=session.where,
                         hint=f"{NOTHING} A trigger of the table changes what is inserted: disable it for the undo.",
                     )
+            _need_nothing_else(session, staged, untouched, spared)
         _count(done, staged)
+        done.notes += _triggers(staged)
         if self.rehearse:
             session.rollback()
         else:
@@ -184,6 +191,29 @@ def _count(done: PutBack, staged: Sequence[Staged]) -> None:
     for one in staged:
         counts = done.rows if one.part.kind == REMOVED else done.detached
         counts[one.part.said] = counts.get(one.part.said, 0) + one.part.rows
+
+
+def _need_nothing_else(
+    session: Session, staged: Sequence[Staged], before: Mapping[int, Touched], spared: Set[int]
+) -> None:
+    """Raise VerificationFailed when rows besides the archived ones were touched."""
+    meant: dict[int, Touched] = {}
+    for one in staged:
+        mine = Touched(inserted=one.part.rows) if one.part.kind == REMOVED else Touched(updated=one.part.rows)
+        meant[one.table.oid] = meant.get(one.table.oid, Touched()) + mine
+    others = touched.others(session, before, meant, spared)
+    if others:
+        raise VerificationFailed(
+            f"other rows than those of the archive were touched, by a trigger or a rule: {others}",
+            where=session.where,
+            hint=f"{NOTHING} Name the table in side_effects if what is done there may stay, or disable the trigger for"
+            f" the undo{''.join(f' ({text})' for text in _triggers(staged))}.",
+        )
+
+
+def _triggers(staged: Sequence[Staged]) -> list[str]:
+    names = {one.part.said: one.table.triggers for one in staged if one.table.triggers}
+    return [f"{table} has triggers: {', '.join(triggers)}" for table, triggers in names.items()]
 
 
 def _need_same_database(told: Mapping[str, Any], manifest: Manifest) -> None:

@@ -44,9 +44,7 @@ def test_a_row_that_comes_in_between_count_and_lock_is_guarded_too(
     assert database.kept() == []
 
 
-def test_a_row_that_goes_in_between_count_and_lock_is_missed(
-    database: Any, refused: Any, before_the_lock: Any
-) -> None:
+def test_a_row_that_goes_in_between_count_and_lock_is_missed(database: Any, refused: Any, before_the_lock: Any) -> None:
     before_the_lock("UPDATE team SET name = 'Customer' WHERE id = 2")
     said = refused(Refused, lambda: database.clean(guards={"expected_count": 3}))
     assert "2 rows of team are meant, 3 were expected" in said
