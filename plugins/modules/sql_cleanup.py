@@ -84,7 +84,8 @@ reasons:
   type: dict
   sample: {team: match, member: references by member_team_id_fkey}
 detached:
-  description: Rows per foreign key that lost their reference.
+  description:
+    - Rows per foreign key that lost their reference. Where several tables have one of that name, its table is said too.
   returned: success
   type: dict
   sample: {}

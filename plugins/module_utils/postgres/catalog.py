@@ -66,7 +66,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Reference:
-    """Rows of ``child`` name rows of ``parent``: a foreign key, or one that only the inventory knows (``soft``)."""
+    """Rows of ``child`` name rows of ``parent``: a foreign key, or one that only the inventory knows (``soft``).
+
+    ``cleared`` are those of its columns that ON DELETE SET NULL sets.
+    """
 
     name: str
     child: int
@@ -77,6 +80,7 @@ class Reference:
     indexed: bool = True
     soft: bool = False
     where: tuple[tuple[str, str], ...] = ()
+    cleared: tuple[str, ...] = ()
 
 
 _FIND = """
@@ -119,12 +123,16 @@ SELECT c.conname, coalesce(pg_partition_root(c.conrelid), c.conrelid)::bigint,
         JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.num ORDER BY k.place),
   c.confdeltype::text,
   EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indisvalid AND i.indpred IS NULL
-          AND (string_to_array(i.indkey::text, ' ')::int2[])[1:cardinality(c.conkey)] @> c.conkey)
+          AND (string_to_array(i.indkey::text, ' ')::int2[])[1:cardinality(c.conkey)] @> c.conkey),
+  ARRAY(SELECT a.attname::text FROM unnest(%(cleared)s) WITH ORDINALITY k(num, place)
+        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.num ORDER BY k.place)
 FROM pg_constraint c
 WHERE c.contype = 'f' AND c.conparentid = 0
 AND coalesce(pg_partition_root(c.confrelid), c.confrelid) = ANY(%s::oid[])
 ORDER BY c.conname, c.oid
 """
+#: the first version whose ON DELETE SET NULL may name some of the columns
+_CLEARS_SOME = 150000
 
 
 def find(session: Session, text: str, where: str) -> int:
@@ -168,7 +176,11 @@ def tables(session: Session, oids: Iterable[int]) -> dict[int, Table]:
 
 def references(session: Session, parents: Sequence[int]) -> list[Reference]:
     """Return every foreign key that points at one of these tables; those of partitions count for the whole table."""
+    cleared = "coalesce(c.confdelsetcols, c.conkey)" if session.version >= _CLEARS_SOME else "c.conkey"
+    found = session.rows(_REFERENCES.replace("%(cleared)s", cleared), (list(parents),))
     return [
-        Reference(name, child, tuple(columns), parent, tuple(parent_columns), ON_DELETE[action], indexed)
-        for name, child, columns, parent, parent_columns, action, indexed in session.rows(_REFERENCES, (list(parents),))
+        Reference(
+            name, child, tuple(columns), parent, tuple(parent_columns), ON_DELETE[action], indexed, cleared=tuple(sets)
+        )
+        for name, child, columns, parent, parent_columns, action, indexed, sets in found
     ]

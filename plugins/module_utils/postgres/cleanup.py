@@ -170,7 +170,7 @@ class Cleanup:
     def _guard(self, session: Session, declared: Declared, chosen: Chosen, done: Done) -> None:
         plan = declared.plan
         done.rows = {node.table.said: chosen.counts[node.table.oid] for node in plan.ordered()}
-        done.detached = dict(chosen.detached)
+        done.detached = _told(declared, chosen)
         done.mappings = chosen.mappings
         # expected ids are compared whole, whatever is told of them
         most = max(KEYS_TOLD, len(self.guards.get("expected_ids") or []) + 1)
@@ -214,7 +214,7 @@ class Cleanup:
         """Raise VerificationFailed when anything but the planned rows was touched, Transient when new ones came in."""
         planned = {oid: Touched(deleted=count) for oid, count in chosen.counts.items()}
         for one in declared.plan.detached:
-            planned[one.child] = planned.get(one.child, Touched()) + Touched(updated=chosen.detached[one.name])
+            planned[one.child] = planned.get(one.child, Touched()) + Touched(updated=chosen.detached[one])
         others = touched.others(session, before, planned, declared.side_effects)
         if others:
             raise VerificationFailed(
@@ -276,6 +276,15 @@ class Cleanup:
         )
 
 
+def _told(declared: Declared, chosen: Chosen) -> dict[str, int]:
+    """Return how many rows lose which reference, with its table where several tables have one of that name."""
+    names = [one.name for one in chosen.detached]
+    return {
+        one.name if names.count(one.name) == 1 else f"{one.name} of {declared.said(one.child)}": count
+        for one, count in chosen.detached.items()
+    }
+
+
 def _archive(session: Session, declared: Declared, chosen: Chosen, writer: Writer) -> None:
     for number, group in enumerate(declared.plan.groups):
         for node in (declared.plan.nodes[oid] for oid in group):
@@ -284,10 +293,10 @@ def _archive(session: Session, declared: Declared, chosen: Chosen, writer: Write
                 known = {"kind": REMOVED, "rows": count, "group": number}
                 _copy(session, writer, node.table, node.table.stored, rows_of, known)
     for number, one in enumerate(declared.plan.detached):
-        if chosen.detached[one.name]:
+        if chosen.detached[one]:
             table = declared.tables[one.child]
             columns = tuple(dict.fromkeys([*table.key, *one.columns]))
-            known = {"kind": DETACHED, "rows": chosen.detached[one.name], "reference": one.columns}
+            known = {"kind": DETACHED, "rows": chosen.detached[one], "reference": one.cleared}
             _copy(session, writer, table, columns, rows.detached_rows(number), known)
 
 

@@ -25,7 +25,7 @@ class Chosen:
 
     counts: dict[int, int] = field(default_factory=dict)
     mappings: list[dict[str, Any]] = field(default_factory=list)
-    detached: dict[str, int] = field(default_factory=dict)
+    detached: dict[Reference, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -83,7 +83,7 @@ def collect(session: Session, declared: Declared, limit: Callable[[int], None]) 
         _need_own_mappings(session, declared, link)
         chosen.mappings.append(_told(session, declared, link, chosen))
     for number, one in enumerate(plan.detached):
-        chosen.detached[one.name] = _choose_detached(session, declared, one, number)
+        chosen.detached[one] = _choose_detached(session, declared, one, number)
     return chosen
 
 
@@ -93,14 +93,7 @@ def references_left(session: Session, declared: Declared) -> list[tuple[Referenc
     for one in plan.guarded:
         parent = plan.nodes[one.parent]
         child = plan.nodes.get(one.child)
-        stays = joined(
-            [
-                *_only(one, "c"),
-                *([statement("NOT EXISTS (SELECT FROM {rows} h WHERE h.tid = c.ctid AND h.tab = c.tableoid)",
-                             rows=_temporary(child))] if child else []),
-            ],
-            " AND ",
-        )  # fmt: skip
+        stays = joined([*_only(one, "c"), *_stays(child, "c")], " AND ")
         count = session.one(
             statement(
                 "SELECT count(*) FROM {child} c WHERE EXISTS (SELECT FROM {rows} k WHERE {same}) AND {stays}",
@@ -260,8 +253,7 @@ def _add(session: Session, declared: Declared, chosen: Chosen, one: Reference, s
         *_only(one, "c"),
     ]
     if chosen.counts[one.child]:
-        known = "NOT EXISTS (SELECT FROM {rows} h WHERE h.tid = c.ctid AND h.tab = c.tableoid)"
-        conditions.append(statement(known, rows=_temporary(child)))
+        conditions += _stays(child, "c")
     return session.run(
         statement(
             "INSERT INTO {rows} SELECT c.tableoid, c.ctid, {current}{keys} FROM {child} c WHERE {conditions}"
@@ -274,6 +266,20 @@ def _add(session: Session, declared: Declared, chosen: Chosen, one: Reference, s
 
 def _only(one: Reference, alias: str) -> list[Any]:
     return [statement("{column}::text = {value}", column=(alias, name), value=value(text)) for name, text in one.where]
+
+
+def _stays(node: Node | None, alias: str) -> list[Any]:
+    """Return the condition that a row is none of those found so far, none where none of its table is removed."""
+    if node is None:
+        return []
+    return [
+        statement(
+            "NOT EXISTS (SELECT FROM {rows} h WHERE h.tid = {tid} AND h.tab = {tab})",
+            rows=_temporary(node),
+            tid=(alias, "ctid"),
+            tab=(alias, "tableoid"),
+        )
+    ]
 
 
 def _of_mapping(declared: Declared, link: Link) -> Mapping[str, Any]:
@@ -345,15 +351,17 @@ def _told(session: Session, declared: Declared, link: Link, chosen: Chosen) -> d
 
 
 def _choose_detached(session: Session, declared: Declared, one: Reference, number: int) -> int:
+    """Find and lock the rows that lose a reference; those that are removed themselves are none of them."""
     parent, table = declared.plan.nodes[one.parent], declared.tables[one.child]
     rows = detached_rows(number)
+    stays = joined(_stays(declared.plan.nodes.get(one.child), "t"), " AND ")
     session.run(
         statement("CREATE TEMPORARY TABLE {rows} ON COMMIT DROP AS SELECT t.tableoid AS tab, t.ctid AS tid"
                   " FROM {table} t WHERE false", rows=rows, table=table.path)
     )  # fmt: skip
     return session.run(
         statement("INSERT INTO {rows} SELECT t.tableoid, t.ctid FROM {table} t"
-                  " WHERE EXISTS (SELECT FROM {parent_rows} k WHERE {same}) FOR UPDATE OF t",
-                  rows=rows, table=table.path, parent_rows=_temporary(parent),
+                  " WHERE EXISTS (SELECT FROM {parent_rows} k WHERE {same}) AND {stays} FOR UPDATE OF t",
+                  rows=rows, table=table.path, parent_rows=_temporary(parent), stays=stays,
                   same=equal("t", one.columns, "k", parent.kept(one.parent_columns)))
     )  # fmt: skip

@@ -114,9 +114,19 @@ def in_their_place(session: Session, one: Staged) -> list[str]:
 
 
 def not_as_before(session: Session, one: Staged) -> list[str]:
-    """Return the rows that lost a reference and are gone now, or have another one."""
-    reference = list(one.part.reference)
-    free = joined([statement("{column} IS NULL", column=("t", name)) for name in reference], " AND ")
+    """Return the rows that lost a reference and are gone now, or have another one.
+
+    The columns of the reference that were cleared must be NULL still, the others what they were.
+    """
+    reference = one.part.reference
+    kept = [name for name in one.columns if name not in reference]
+    free = joined(
+        [
+            *(statement("{column} IS NULL", column=("t", name)) for name in reference),
+            *(statement("{now} IS NOT DISTINCT FROM {then}", now=("t", name), then=("s", name)) for name in kept),
+        ],
+        " AND ",
+    )
     found = session.rows(
         statement("SELECT ROW({key})::text FROM {name} s WHERE NOT EXISTS"
                   " (SELECT FROM {table} t WHERE {same} AND {free}) LIMIT {few}",
