@@ -25,6 +25,12 @@ OLDEST = 120000
 WORK_MEM = 64 * 1024 * 1024
 #: a server that has gone without a word is noticed after this many seconds, also in the middle of a statement
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+#: locks of pg_locks l that are held on tables of this database: any of the user's, or certain ones
+_HELD = """
+CASE WHEN %s THEN l.relation = ANY(%s::oid[]) ELSE l.relation >= 16384 END
+AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND l.granted AND l.mode <> 'AccessShareLock'
+"""
 
 
 class Transient(Conflict):
@@ -149,19 +155,35 @@ class Session:
         )
 
     def holders(self, tables: Sequence[int]) -> str:
-        """Return who else has locks on these tables (on any when none is given) now, oldest transaction first."""
+        """Return who else has locks on these tables (on any when none is given) now.
+
+        Prepared transactions come first, since no wait ends them, then sessions; of each the oldest first.
+        """
+        given = (bool(tables), list(tables))
+        prepared = self.rows(
+            # no session holds these locks; a transaction is known by the lock that it holds on its own number
+            "SELECT DISTINCT p.prepared, p.gid, p.owner FROM pg_locks l JOIN pg_locks x USING (virtualtransaction)"
+            f" JOIN pg_prepared_xacts p ON p.transaction = x.transactionid WHERE {_HELD}"
+            " AND l.pid IS NULL AND x.pid IS NULL AND x.locktype = 'transactionid' AND x.granted"
+            " ORDER BY p.prepared LIMIT 3",
+            given,
+        )
         found = self.rows(
             "SELECT DISTINCT a.xact_start, a.pid, a.usename, a.application_name, a.state, left(a.query, 80)"
-            " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-            " WHERE CASE WHEN %s THEN l.relation = ANY(%s::oid[]) ELSE l.relation >= 16384 END"
-            " AND l.granted AND l.mode <> 'AccessShareLock'"
+            f" FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE {_HELD}"
             " AND a.pid <> pg_backend_pid() ORDER BY a.xact_start LIMIT 3",
-            (bool(tables), list(tables)),
+            given,
         )
-        return "; ".join(
+        told = [
+            f"the prepared transaction '{gid}' ({owner}, prepared {since}),"
+            " which only COMMIT PREPARED or ROLLBACK PREPARED ends"
+            for since, gid, owner in prepared
+        ]
+        told += [
             f"pid {pid} ({user}, {name or 'no name'}, {state}, transaction since {start}): {' '.join(query.split())}"
             for start, pid, user, name, state, query in found
-        )
+        ]
+        return "; ".join(told)
 
     def commit(self) -> None:
         """Send COMMIT alone and read its answer.

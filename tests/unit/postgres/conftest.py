@@ -117,6 +117,11 @@ def server() -> Iterator[tuple[Any, Path]]:
         folder = one.lab
         with contextlib.closing(one.connect(admin=True, database="postgres")) as link, link.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {TEMPLATE} OWNER {USER}")
+            # a transaction of somebody else's can be prepared
+            cursor.execute("ALTER SYSTEM SET max_prepared_transactions = 2")
+        port = one.port
+        one.stop()
+        one.start(port)
         with contextlib.closing(one.connect(database=TEMPLATE)) as link, link.cursor() as cursor:
             cursor.execute(SCHEMA)
         passfile = folder / "passfile"

@@ -46,6 +46,58 @@ def test_a_lock_of_somebody_else_is_not_waited_for_and_its_holder_is_named(
     assert database.content() == before
 
 
+@pytest.mark.parametrize(
+    "statement", ["SELECT 1 FROM member WHERE team_id = 1 FOR UPDATE", "LOCK TABLE mapping IN ACCESS EXCLUSIVE MODE"]
+)
+def test_a_prepared_transaction_that_holds_a_lock_is_named(database: Any, refused: Any, statement: str) -> None:
+    before = database.content()
+    with holding(database, statement) as cursor, holding(database, "LOCK TABLE legacy_team IN SHARE MODE") as other:
+        cursor.execute("PREPARE TRANSACTION 'transfer 4711'")
+        pid = other.connection.info.backend_pid
+        try:
+            said = refused(Conflict, lambda: database.clean(retries=0))
+        finally:
+            database.sql("ROLLBACK PREPARED 'transfer 4711'")
+    assert "the prepared transaction 'transfer 4711' (deltacrown, prepared " in said
+    assert said.count("4711") == 1
+    assert f"pid {pid} (deltacrown, lab, idle in transaction" in said
+    assert database.content() == before
+
+
+def test_a_prepared_transaction_elsewhere_is_not_named(database: Any, refused: Any) -> None:
+    database.sql("CREATE TABLE elsewhere (id int)")
+    with (
+        holding(database, "LOCK TABLE elsewhere IN EXCLUSIVE MODE") as cursor,
+        holding(database, "LOCK TABLE mapping IN EXCLUSIVE MODE"),
+    ):
+        cursor.execute("PREPARE TRANSACTION 'elsewhere'")
+        try:
+            said = refused(Conflict, lambda: database.clean(retries=0))
+        finally:
+            database.sql("ROLLBACK PREPARED 'elsewhere'")
+    assert "these hold locks there: pid " in said
+    assert "elsewhere" not in said
+
+
+def test_a_session_of_another_database_is_not_named(database: Any, refused: Any) -> None:
+    """Databases of one template have the same numbers for their tables."""
+    other = f"{database.name}_other"
+    database.sql(f"CREATE DATABASE {other} TEMPLATE template_app", admin=True)
+    try:
+        with (
+            holding(database, "LOCK TABLE mapping IN EXCLUSIVE MODE"),
+            contextlib.closing(database.server.connect(admin=True, database=other)) as link,
+            link.cursor() as cursor,
+        ):
+            cursor.execute("BEGIN")
+            cursor.execute("LOCK TABLE mapping IN EXCLUSIVE MODE")
+            said = refused(Conflict, lambda: database.clean(retries=0))
+        assert said.count("pid ") == 1
+        assert "(deltacrown, lab, idle in transaction" in said
+    finally:
+        database.sql(f"DROP DATABASE {other} WITH (FORCE)", admin=True)
+
+
 def test_a_lock_that_is_released_meanwhile_is_had_at_the_next_attempt(database: Any, at_statement: Any) -> None:
     with holding(database, "SELECT 1 FROM team WHERE id = 1 FOR UPDATE") as cursor:
 
