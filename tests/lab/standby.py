@@ -6,14 +6,14 @@ import os
 import subprocess
 from pathlib import Path
 
-from .postgres import Postgres, binaries, runs_as
+from .postgres import Postgres, runs_as
 
 
 class Standby(Postgres):
     """One standby, with the users and passwords of its primary."""
 
     def __init__(self, folder: Path, primary: Postgres) -> None:
-        super().__init__(folder)
+        super().__init__(folder, primary.programs)
         self.primary = primary
         self.password_file = primary.password_file
         self.admin_password_file = primary.admin_password_file
@@ -26,7 +26,7 @@ class Standby(Postgres):
         self._prepare_folders()
         if (self.data / "PG_VERSION").exists():
             return
-        argv = [str(binaries() / "pg_basebackup"), "-D", str(self.data), "-R", "-c", "fast", "--no-sync"]
+        argv = [str(self.programs / "pg_basebackup"), "-D", str(self.data), "-R", "-c", "fast", "--no-sync"]
         argv += ["-h", "127.0.0.1", "-p", str(self.primary.port), "-U", "postgres"]
         environ = {
             "PATH": os.environ["PATH"],

@@ -45,17 +45,14 @@ def _folder(undo: contextlib.ExitStack) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Any]:
-    """A real PostgreSQL; its ordinary user may create databases."""
-    _need_the_lab()
-    from ansible_collections.dualwrite.rollback.tests.lab.parts import free_port
-    from ansible_collections.dualwrite.rollback.tests.lab.postgres import USER, Postgres
+@contextlib.contextmanager
+def _server(debian: bool) -> Iterator[Any]:
+    """Start a real PostgreSQL whose ordinary user may create databases."""
+    from ansible_collections.dualwrite.rollback.tests.unit.probes.conftest import free_port, postgres_server
 
-    with contextlib.ExitStack() as undo:
-        made = Postgres(_folder(undo))
-        undo.callback(made.stop)
-        made.start(free_port())
+    with postgres_server(debian) as made:
+        from ansible_collections.dualwrite.rollback.tests.lab.postgres import USER
+
         with contextlib.closing(made.connect(admin=True, database="postgres")) as link, link.cursor() as cursor:
             cursor.execute(f"ALTER ROLE {USER} CREATEDB")
             # what holds a database by its identity can be had
@@ -63,6 +60,20 @@ def server() -> Iterator[Any]:
             cursor.execute("ALTER SYSTEM SET max_prepared_transactions = 2")
         made.stop()
         made.start(free_port())
+        yield made
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Any]:
+    """A real PostgreSQL, of the wheel."""
+    with _server(debian=False) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def debian_server() -> Iterator[Any]:
+    """A real PostgreSQL, of Debian's package."""
+    with _server(debian=True) as made:
         yield made
 
 
@@ -82,11 +93,11 @@ class Shop:
     """One database with a few tables, its backups in a folder, and the modules' steps as a user calls them."""
 
     def __init__(self, server: Any, folder: Path, rows: int) -> None:
-        from ansible_collections.dualwrite.rollback.tests.lab.postgres import USER, binaries
+        from ansible_collections.dualwrite.rollback.tests.lab.postgres import USER
 
         self.server, self.backups, self.user = server, folder, USER
         self.name = f"shop_{next(_NUMBERS)}"
-        self.bin_dir = str(binaries())
+        self.bin_dir = str(server.programs)
         folder.mkdir(exist_ok=True)
         self.admin("postgres", f"CREATE DATABASE {self.name} OWNER {USER}")
         self.sql(SHOP.format(rows=rows))
@@ -154,13 +165,26 @@ class Shop:
         return backup_info(self.options("backup_info", more))
 
 
-@pytest.fixture
-def shop(server: Any, tmp_path: Path) -> Iterator[Shop]:
-    """A database of 200 teams."""
-    made = Shop(server, tmp_path / "backups", 200)
+@contextlib.contextmanager
+def _shop(server: Any, folder: Path) -> Iterator[Shop]:
+    made = Shop(server, folder, 200)
     yield made
     for name in made.databases():
         made.admin("postgres", f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def shop(server: Any, tmp_path: Path) -> Iterator[Shop]:
+    """A database of 200 teams."""
+    with _shop(server, tmp_path / "backups") as made:
+        yield made
+
+
+@pytest.fixture
+def debian_shop(debian_server: Any, tmp_path: Path) -> Iterator[Shop]:
+    """The same on Debian's server, by Debian's programs; its backups are in the folder of the shop's."""
+    with _shop(debian_server, tmp_path / "backups") as made:
+        yield made
 
 
 @pytest.fixture

@@ -108,10 +108,10 @@ class Database:
         return sorted(str(path.relative_to(self.archives)) for path in self.archives.rglob("*") if path.is_file())
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[tuple[Any, Path]]:
-    """A server with a template of the application's database, and a passfile for its user."""
-    with postgres_server() as one:
+@contextlib.contextmanager
+def _server(debian: bool) -> Iterator[tuple[Any, Path]]:
+    """Start a server with a template of the application's database, and a passfile for its user."""
+    with postgres_server(debian) as one:
         from ansible_collections.dualwrite.rollback.tests.lab.postgres import USER
 
         folder = one.lab
@@ -130,16 +130,43 @@ def server() -> Iterator[tuple[Any, Path]]:
         yield one, passfile
 
 
-@pytest.fixture
-def database(server: tuple[Any, Path], tmp_path: Path) -> Iterator[Database]:
-    """A database like the application's, for one test."""
+@pytest.fixture(scope="session")
+def server() -> Iterator[tuple[Any, Path]]:
+    """A server of the wheel with a template of the application's database, and a passfile for its user."""
+    with _server(debian=False) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def debian_server() -> Iterator[tuple[Any, Path]]:
+    """The same of Debian's package."""
+    with _server(debian=True) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _database(server: tuple[Any, Path], folder: Path) -> Iterator[Database]:
     one, passfile = server
     name = f"test_{uuid.uuid4().hex[:12]}"
     _administer(one, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER deltacrown")
     try:
-        yield Database(one, name, tmp_path, passfile)
+        yield Database(one, name, folder, passfile)
     finally:
         _administer(one, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(server: tuple[Any, Path], tmp_path: Path) -> Iterator[Database]:
+    """A database like the application's, for one test."""
+    with _database(server, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def debian_database(debian_server: tuple[Any, Path], tmp_path: Path) -> Iterator[Database]:
+    """The same on Debian's server."""
+    with _database(debian_server, tmp_path) as made:
+        yield made
 
 
 def _administer(one: Any, query: str) -> None:

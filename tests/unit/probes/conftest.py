@@ -109,14 +109,20 @@ def tls_site(tmp_path: Path) -> Iterator[Callable[..., tuple[Site, Path]]]:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[Any]:
-    """Start a real server of its own, stopped and removed at the end; skip where none can be had."""
+def postgres_server(debian: bool = False) -> Iterator[Any]:
+    """Start a real server of its own, of the wheel or of Debian's package, stopped and removed at the end.
+
+    Skips where none can be had.
+    """
     not_in_a_fork()
     if sys.version_info < (3, 11):
         pytest.skip("the lab that starts PostgreSQL needs Python 3.11; the newer Pythons run this one")
-    from ansible_collections.dualwrite.rollback.tests.lab.postgres import Postgres, binaries
+    from ansible_collections.dualwrite.rollback.tests.lab.postgres import Postgres, binaries, system_programs
     from ansible_collections.dualwrite.rollback.tests.lab.waiting import LabError
 
+    programs = system_programs() if debian else None
+    if debian and programs is None:
+        absent("PostgreSQL's server as Debian has it (package postgresql)")
     try:
         binaries()
     except LabError:
@@ -125,7 +131,7 @@ def postgres_server() -> Iterator[Any]:
         # not below pytest's own folder: only its owner may pass through that, and the server runs unprivileged
         folder = Path(tempfile.mkdtemp(prefix="dualwrite-postgres-"))
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        server = Postgres(folder)
+        server = Postgres(folder, programs)
         undo.callback(server.stop)
         server.start(free_port())
         yield server
