@@ -86,6 +86,6 @@ def _asked(
             raise VerificationFailed(
                 f"the archive was made by a newer pg_dump than this pg_restore: {error.what}",
                 where=name,
-                hint="Install the PostgreSQL client programs of the server's version, or name them with bin_dir.",
+                hint="Install the client programs of the PostgreSQL that made it, or name their folder with bin_dir.",
             ) from error
         raise VerificationFailed(f"the archive can't be read: {error.what}", where=name, hint=NOT_WHOLE) from error

@@ -19,6 +19,8 @@ from ..core.process import run
 SAFE = {14: 25, 15: 20, 16: 16, 17: 12, 18: 7}
 #: the first that knows \\restrict
 KNOWS_RESTRICT = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
+#: the major version whose pg_restore sets transaction_timeout in each session, and whose server is the first to know it
+SETS_TRANSACTION_TIMEOUT = 17
 ON_OLD_CLIENT = ("fail", "warn")
 
 
@@ -97,4 +99,15 @@ def require_new_enough(clients: Clients, dump_version: str, where: str) -> None:
             f"the backup was made by pg_dump {dump_version}, these programs are {clients.version}",
             where=where,
             hint=f"Install the client programs of PostgreSQL {major}, or name their folder with bin_dir.",
+        )
+
+
+def require_understood(clients: Clients, server: int, where: str) -> None:
+    """Raise Refused when pg_restore sets in each session what the server, of an older version, does not know."""
+    if server < SETS_TRANSACTION_TIMEOUT <= clients.major:
+        raise Refused(
+            f"pg_restore {clients.version} sets 'transaction_timeout', which PostgreSQL {server} does not know",
+            where=where,
+            hint=f"Name the folder of PostgreSQL {server}'s programs with bin_dir; an archive that those can't read"
+            f" needs a server of version {SETS_TRANSACTION_TIMEOUT} or later.",
         )

@@ -20,7 +20,7 @@ from ..core.libpq import connect, environment, place
 from ..core.result import Timings
 from ..postgres import databases as names
 from ..postgres import fitness, load
-from ..postgres.clients import Clients
+from ..postgres.clients import Clients, require_understood
 from ..postgres.contents import analyze, counted, rows
 from ..postgres.databases import Database, Databases
 from .backup_source import Choice, Examined, at_once, examine, find_clients, offered, pieces
@@ -45,7 +45,8 @@ def load_side(
         fitness.require_rights(server, live, before, side=params["mode"] == "side")
         if params["mode"] == "side":
             fitness.require_movable(server, live)  # the exchange would refuse it, with the application stopped
-        clients, warning = find_clients(params, int(server.link.server_version) // 10000, deadline)
+        version = int(server.link.server_version) // 10000
+        clients, warning = find_clients(params, version, deadline)
     notes = [warning] if warning else []
     remote = not choice.store.place.startswith("/")
     largest = max((one.size for one in choice.candidates[:1] if one.format.kind != PLAIN), default=0)
@@ -60,6 +61,8 @@ def load_side(
             server, taken.backup.name, server=known.server, extensions=known.extensions, owners=known.owners,
             settings=known.settings,
         )  # fmt: skip
+        if taken.path:
+            require_understood(clients, version, taken.backup.name)
         if params["mode"] == "in_place":
             return {**told, "database": live, "changed": False, "said": f"verified: {_named(taken)}"}
         mark = server.mark(side)
