@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import libpq
-from ..core.deadline import Deadline
+from ..core.deadline import Deadline, wait_until
 from ..core.errors import Conflict, DeadlinePassed, Refused, RollbackError, Unreachable, VerificationFailed
 from .statements import statement
 
@@ -138,7 +138,7 @@ class Session:
 
     def take_turn(self) -> None:
         """Take the advisory lock for this transaction; raises Refused, naming the session that has it."""
-        if self.one("SELECT pg_try_advisory_xact_lock(%s, %s)", ADVISORY):
+        if self._has_turn():
             return
         holder = self.rows(
             "SELECT a.pid, a.usename, a.application_name, a.xact_start"
@@ -153,6 +153,10 @@ class Session:
             where=self.where,
             hint=f"{NOTHING} Wait for its end and run the same command again.",
         )
+
+    def wait_for_turn(self) -> None:
+        """Take the advisory lock for this transaction once whoever has it is done; raises DeadlinePassed."""
+        wait_until(self._has_turn, self.deadline, what="the end of the transaction")
 
     def holders(self, tables: Sequence[int]) -> str:
         """Return who else has locks on these tables (on any when none is given) now.
@@ -205,6 +209,9 @@ class Session:
             cursor.execute("ROLLBACK")
 
     # -- inside
+
+    def _has_turn(self) -> bool:
+        return bool(self.one("SELECT pg_try_advisory_xact_lock(%s, %s)", ADVISORY))
 
     def _bound(self) -> None:
         """Let no statement run far beyond the deadline, without a message of its own before each."""

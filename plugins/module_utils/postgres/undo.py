@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from ..core.deadline import Deadline
-from ..core.errors import Conflict, Refused, RollbackError, VerificationFailed
+from ..core.errors import Conflict, DeadlinePassed, Refused, RollbackError, Unreachable, VerificationFailed
 from ..core.result import Timings
 from ..stores.base import Store
 from . import archive, catalog, identity, outcome, staging, touched
@@ -128,7 +128,7 @@ class Undo:
                 for one in loose:
                     staging.attach(session, one)
                 set_constraints(session, "immediate")
-            except (Transient, CommitUnknown):
+            except (Transient, Unreachable, DeadlinePassed):
                 raise
             except RollbackError as error:
                 raise Refused(
@@ -170,15 +170,24 @@ class Undo:
             )  # fmt: skip
 
     def _ask_again(self, manifest: Manifest, error: CommitUnknown) -> PutBack:
-        """Look at the rows themselves after a COMMIT without an answer."""
-        session = self.connect()
+        """Look at the rows themselves after a COMMIT without an answer; raises CommitUnknown while nobody can tell."""
         try:
-            session.begin()
-            staged = staging.load(session, self.store, manifest)
-            states = {staging.state_of(session, one) for one in staged}
-        finally:
-            session.rollback()
-            session.close()
+            session = self.connect()
+            try:
+                session.begin()
+                # the server may still be at that COMMIT, and what it has not finished nobody sees
+                session.wait_for_turn()
+                staged = staging.load(session, self.store, manifest)
+                states = {staging.state_of(session, one) for one in staged}
+            finally:
+                session.rollback()
+                session.close()
+        except RollbackError as again:
+            raise CommitUnknown(
+                "the connection broke at COMMIT, and whether the rows are back is not known",
+                where=error.where,
+                hint="Run the same command again: it finds out and says it.",
+            ) from again
         if states != {PRESENT}:
             raise Conflict("the connection broke at COMMIT, and the rows are not back", where=error.where,
                            hint=f"{NOTHING} Run the same command again.") from error  # fmt: skip

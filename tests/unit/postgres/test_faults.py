@@ -22,6 +22,7 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors imp
     Unreachable,
 )
 from ansible_collections.dualwrite.rollback.plugins.module_utils.postgres.session import Session
+from ansible_collections.dualwrite.rollback.tests.unit.postgres.conftest import TABLES
 from ansible_collections.dualwrite.rollback.tests.unit.probes.conftest import free_port
 
 
@@ -60,6 +61,36 @@ def test_a_connection_that_is_killed_at_any_statement_leaves_everything(
     assert database.clean()["changed"]
 
 
+def test_an_undo_whose_connection_is_killed_at_any_statement_leaves_everything(
+    database: Any, at_statement: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.sql(
+        "CREATE TABLE game (id int PRIMARY KEY, home int REFERENCES team ON DELETE SET NULL);"
+        "INSERT INTO game VALUES (1, 1), (2, 9)"
+    )
+    tables = (*TABLES, "game")
+    before = database.content(*tables)
+    archive = database.clean(detach=["game"])["archive"]
+    cleaned = database.content(*tables)
+    whole = at_statement(lambda session, text, number: None)
+    database.undo(archive, check=True)
+    length = len(whole) + 1  # the real run has COMMIT at its end
+    monkeypatch.undo()
+    assert length > 20
+    for place in range(1, length + 1):
+        sent = at_statement(
+            lambda session, text, number, place=place: kill_backend(database, session) if number == place else None
+        )
+        with pytest.raises(Conflict if place == length else Unreachable, match="the connection broke"):
+            database.undo(archive)
+        monkeypatch.undo()
+        assert (sent[place - 1] == "COMMIT") == (place == length)
+        assert database.content(*tables) == cleaned
+    assert database.undo(archive)["changed"]
+    assert database.content(*tables) == before
+    assert not database.undo(archive)["changed"]
+
+
 def test_a_connection_that_breaks_at_commit_is_asked_about(database: Any, at_statement: Any, monkeypatch: Any) -> None:
     before = database.content()
     at_statement(lambda session, text, number: kill_backend(database, session) if text == "COMMIT" else None)
@@ -92,65 +123,6 @@ def test_a_crash_of_the_server_leaves_everything(database: Any, at_statement: An
 
     wait_until(back, Deadline(20), what="the recovery of the server")
     assert database.kept() == []
-
-
-def lose_the_answer(monkeypatch: pytest.MonkeyPatch, database: Any) -> None:
-    """Let COMMIT be done and its answer be lost, which can't be hit from outside: the session is killed just then."""
-    inner = Session._guarded
-
-    def guarded(self: Session, act: Any, keep: bool = False) -> Any:
-        closed = [cell.cell_contents for cell in act.__closure__ or ()]
-        answer = inner(self, act, keep)
-        if "COMMIT" in closed:
-            kill_backend(database, self)
-            return inner(self, lambda cursor: cursor.execute("SELECT 1"))
-        return answer
-
-    monkeypatch.setattr(Session, "_guarded", guarded)
-
-
-def test_a_lost_answer_to_commit_is_found_out_at_once(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    lose_the_answer(monkeypatch, database)
-    done = database.clean()
-    monkeypatch.undo()
-    assert done["changed"]
-    assert any(
-        "The connection broke at COMMIT; the transaction is known as committed" in note for note in done["notes"]
-    )
-    assert database.counts("team") == {"team": 7}
-    assert database.undo(done["archive"])["rows"] == done["rows"]
-
-
-def test_an_unknown_outcome_is_found_out_by_the_next_run(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    lose_the_answer(monkeypatch, database)
-    port = database.options["login_port"]
-    inner = Session.commit
-
-    def commit(self: Session) -> None:
-        try:
-            inner(self)
-        finally:
-            database.options["login_port"] = 1
-
-    monkeypatch.setattr(Session, "commit", commit)
-    given = {**database.options}
-    monkeypatch.setattr(database, "options", given)
-    from ansible_collections.dualwrite.rollback.plugins.module_utils.postgres import cleanup
-
-    def ask_again(self: Any, manifest: Any, error: Any) -> Any:
-        raise self._unknown(error, f"Archive: {manifest.archive}. ")
-
-    monkeypatch.setattr(cleanup.Cleanup, "_ask_again", ask_again)
-    with pytest.raises(Unreachable, match="whether the rows are removed is not known") as raised:
-        database.clean()
-    monkeypatch.undo()
-    database.options["login_port"] = port
-    assert "Run the same command again: it finds out" in str(raised.value)
-    again = database.clean()
-    assert not again["changed"]
-    assert [one["outcome"] for one in again["earlier"]] == ["committed"]
-    assert "An earlier cleanup ended without saying how" in again["notes"][0]
-    assert database.undo(again["earlier"][0]["archive"])["changed"]
 
 
 def test_a_standby_is_left_alone_and_after_a_failover_the_rows_tell_what_it_has_forgotten(
