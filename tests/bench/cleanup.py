@@ -154,6 +154,15 @@ class Cleanups:
                     shutil.rmtree(self.folder / "archives", ignore_errors=True)
         return arms
 
+    def memory(self) -> float:
+        """Return the most memory in MiB that a process of its own takes to clean up once, with an archive.
+
+        It is the template that is cleaned up: nothing can be timed afterwards.
+        """
+        memory = self._timed(self._step(TEMPLATE, archive=True))[2]
+        self._need_clean(TEMPLATE, "a cleanup with archive")
+        return memory
+
     def _psql(self, name: str) -> list[str]:
         options = ["-X", "-q", "-o", "/dev/null", "-h", "127.0.0.1", "-p", str(self.server.port), "-U", USER]
         return [str(binaries() / "psql"), *options, "-d", name, "-f", str(self.pasted)]

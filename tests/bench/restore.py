@@ -60,6 +60,14 @@ class Restores:
 
     def up(self) -> None:
         """Start both, fill the database and back it up as an archive and as gzipped SQL."""
+        self.start(MAKE.format(rows=self.megabytes * 1_000_000 // ROW))
+        self.run("pg_dump", "-Fc", "-Z1", "-f", str(self.backups / "bench.dump"), LIVE)
+        self.run("pg_dump", "-f", str(self.backups / "bench.sql"), LIVE)
+        subprocess.run(["gzip", "-1", str(self.backups / "bench.sql")], check=True)
+        self.upload()
+
+    def start(self, make: str) -> None:
+        """Start both, and make the database by these statements."""
         self.backups.mkdir()
         self.server.start(free_port())
         self.objects.start()
@@ -69,10 +77,10 @@ class Restores:
         self.environ = {
             **os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(self.server.port), "PGUSER": USER, "PGPASSWORD": secret,
         }  # fmt: skip
-        self.run("psql", "-qX", "-c", MAKE.format(rows=self.megabytes * 1_000_000 // ROW), LIVE)
-        self.run("pg_dump", "-Fc", "-Z1", "-f", str(self.backups / "bench.dump"), LIVE)
-        self.run("pg_dump", "-f", str(self.backups / "bench.sql"), LIVE)
-        subprocess.run(["gzip", "-1", str(self.backups / "bench.sql")], check=True)
+        self.run("psql", "-qX", "-c", make, LIVE)
+
+    def upload(self) -> None:
+        """Have all backups on S3 as well."""
         for path in self.backups.iterdir():
             self.objects.client().upload_file(str(path), BUCKET, path.name)
 
@@ -156,9 +164,9 @@ class Restores:
             users.join()
         self.outages["module"].append(seen[0])
 
-    def memory(self) -> float:
+    def memory(self, backup: str = "bench.dump") -> float:
         """Return the most memory in MB that a process of its own takes for the whole restore from S3."""
-        given = json.dumps(self.options(self.objects.store(), backup="bench.dump"))
+        given = json.dumps(self.options(self.objects.store(), backup=backup))
         argv = [sys.executable, "-c", STEP]
         done = subprocess.run(argv, input=given, stdout=subprocess.PIPE, check=True, text=True)
         return int(done.stdout) / 1024
