@@ -18,8 +18,8 @@ options:
       - An exercise has C(quarter) (0 for none), C(scenario) (its name when not given), C(response) (V(scenario) or
         V(await)), C(flags) (what is set before), C(set_up) and C(put_back) (steps of
         M(dualwrite.rollback.drill_fault)), C(steady) and C(healed) (probes), C(timeout) and C(hold) of an V(await),
-        C(budgets) (seconds by phase, and C(effect)), C(interval) (days) and C(afterwards) (ways back, each with
-        scenario, role and entry).
+        C(budgets) (seconds by phase, and C(effect)), C(interval) (days), C(afterwards) (ways back, each with
+        scenario, role and entry) and C(unusable) (why it can't be done in this environment).
     type: dict
     default: {}
   ledger:

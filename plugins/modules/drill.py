@@ -75,7 +75,9 @@ options:
     description: The environment's name once more, for the drill itself, when O(protected=true).
     type: str
   recover:
-    description: Whether only what a killed drill has left is to be put back, also when it can't be seen to be dead.
+    description:
+      - Whether only what a killed drill has left is to be put back, also when it can't be seen to be dead.
+      - The locks of the runs that it had begun are taken over as well.
     type: bool
     default: false
   hosts:
@@ -188,7 +190,9 @@ drills:
   returned: when O(state=opened)
   type: bool
 takeover_of:
-  description: Runs and drills whose controlling process is gone, and whose locks may be taken over.
+  description:
+    - Runs and drills whose controlling process is gone, and whose locks may be taken over. With O(recover=true) also
+      RV(left_runs), whether their processes can be seen or not.
   returned: when O(state=opened)
   type: list
   elements: str

@@ -33,6 +33,7 @@ DEFAULTS: Mapping[str, Any] = {
     "budgets": {},
     "interval": 0,
     "afterwards": [],
+    "unusable": "",
 }
 
 

@@ -59,6 +59,17 @@ def is_gone(process: Mapping[str, Any]) -> bool:
     return bool(ticks and process.get("started")) and ticks != str(process["started"])
 
 
+def is_alive(process: Mapping[str, Any]) -> bool:
+    """Return whether the process of an ``identity`` taken earlier provably runs, as seen from this machine."""
+    here = identity(os.getpid())
+    if any(process.get(key) != here[key] for key in ("host", "namespace", "boot_id")):
+        return False
+    # a zombie has ended, and waits only for its parent to hear of it
+    state = _text(f"/proc/{process.get('pid')}/stat").rpartition(")")[2].split()[:1]
+    ticks = _start_ticks(process["pid"]) if state and state != ["Z"] else ""
+    return bool(ticks) and ticks == str(process.get("started"))
+
+
 def _start_ticks(pid: int) -> str:
     # proc(5): field 22 of /proc/PID/stat; the name in field 2 may hold spaces and brackets
     fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()

@@ -55,6 +55,12 @@ def _open(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
     if left and not check:
         _own(left, reports, environment, params)
     recover = bool(params.get("recover"))
+    if exercise["unusable"] and not left and not recover:
+        raise Refused(
+            f"the drill {exercise['name']} can't be done in the environment '{environment}': {exercise['unusable']}",
+            where=f"exercise {exercise['name']}",
+            hint="Nothing was changed. Add to the inventory what is missing, or name another one: -e dualwrite_drill=q1",
+        )
     drill_id = new_run_id(f"drill-{exercise['name']}")
     dead = [record.run_id for record in opening.unfinished(reports, environment)]
     begun = {
@@ -75,18 +81,22 @@ def _open(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
         "reports": reports,
         "hosts": list(params.get("hosts") or []),
     }
+    left_runs = [] if check or not left else _runs_of(left["drill_id"], reports, environment)
+    # a run on another machine can't be seen to be dead: whoever says "recover" says that it is, too
+    over = [*dead, *([left["drill_id"]] if left else []), *(left_runs if recover else [])]
     said = f"{environment}: {exercise['name']}, {begun['quarter']}, {drill_id}"
     if recover and not left:
         said = f"{environment}: no killed drill has left anything"
     elif left:
         how = "did not put all back" if left.get("ended") else "was killed"
         said = f"{environment}: the drill {left['drill_id']} {how}; what it has left is put back first"
+        said += f", and no drill follows: {exercise['unusable']}" if exercise["unusable"] else ""
     if check:
         said += " (check mode: nothing is set up or put back)"
     return result(
         changed=False, summary=said, phase="drill", plan=begun, left={} if check else left or {},
-        drills=not recover, takeover_of=[*dead, *([left["drill_id"]] if left else [])],
-        left_runs=[] if check or not left else _runs_of(left["drill_id"], reports, environment),
+        drills=not recover and not exercise["unusable"],
+        takeover_of=list(dict.fromkeys(over)), left_runs=left_runs,
     )  # fmt: skip
 
 
@@ -111,15 +121,19 @@ def _guard(params: Mapping[str, Any]) -> None:
 
 
 def _own(left: Mapping[str, Any], reports: str, environment: str, params: Mapping[str, Any]) -> None:
-    """Raise Refused unless the drill that wrote the plan is over, or the operator says that it is."""
-    if controllers.is_gone(left.get("controller") or {}) or left.get("ended") or params.get("recover"):
+    """Raise Refused unless the drill that wrote the plan is over, or the operator says that it is and may be right."""
+    controller = left.get("controller") or {}
+    alive = controllers.is_alive(controller)
+    if controllers.is_gone(controller) or left.get("ended") or (params.get("recover") and not alive):
         return
-    host = (left.get("controller") or {}).get("host") or "?"
+    host = controller.get("host") or "?"
     raise Refused(
         f"a drill is under way: {left['drill_id']} ({left.get('exercise')}) by {left.get('who') or '?'} from {host},"
         f" since {left.get('started')}",
         where=plan.place_of(reports, environment),
-        hint="Nothing was changed. If it is dead, -e dualwrite_drill_recover=true puts back what it has left.",
+        hint=f"Nothing was changed. Its process {controller['pid']} runs: wait for it, or end it first."
+        if alive
+        else "Nothing was changed. If it is dead, -e dualwrite_drill_recover=true puts back what it has left.",
     )
 
 

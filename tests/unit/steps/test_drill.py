@@ -144,6 +144,39 @@ def test_the_runs_of_a_killed_drill_are_told(call, tmp_path):
     assert call("opened", check=True)["left_runs"] == []
 
 
+@pytest.mark.parametrize("recover", [True, False])
+def test_the_runs_of_a_drill_on_another_machine_are_over_when_the_operator_says_so(call, tmp_path, recover):
+    """It was killed while its scenario held the lock, and nobody can see from here that it is dead."""
+    elsewhere = {**identity(os.getpid()), "host": "elsewhere"}
+    plan = planned(call, controller=elsewhere)
+    runs = {"20260203T000000000Z-a": plan["drill_id"], "20260203T000001000Z-b": ""}
+    for run_id, drill_id in runs.items():
+        opened = {"environment": "staging", "controller": elsewhere, "drill": drill_id}
+        Record(LocalStore(str(tmp_path / "reports" / "staging" / run_id)), run_id).append("open", opened)
+    if recover:
+        assert call("opened", recover=True)["takeover_of"] == [plan["drill_id"], "20260203T000000000Z-a"]
+        return
+    with pytest.raises(Refused, match="from elsewhere"):
+        call("opened")
+    # it could not put all back and said so itself; its run may still be at it
+    call("marked", plan=plan, phase="respond")
+    with pytest.raises(VerificationFailed, match="NOT ALL IS PUT BACK"):
+        call("closed", plan=plan, problems={"web-1": ["no route to host"]})
+    assert call("opened")["takeover_of"] == [plan["drill_id"]]
+
+
+def test_what_can_not_be_done_here_is_refused_alone_and_keeps_nothing_from_being_put_back(call):
+    exercises = {"restore_backup": {"unusable": "nobody says how a backup is taken"}}
+    with pytest.raises(Refused, match="restore_backup can't be done in the environment 'staging': nobody says how"):
+        call("opened", drill="q4", exercises=exercises, check=True)
+    assert call("opened", drill="q1", exercises=exercises)["drills"]
+    killed = planned(call, controller=dead(), exercises=exercises)
+    found = call("opened", drill="q4", exercises=exercises)
+    assert (found["left"]["drill_id"], found["drills"]) == (killed["drill_id"], False)
+    assert "no drill follows: nobody says how" in found["summary"]
+    assert call("opened", drill="q4", exercises=exercises, recover=True)["left"]
+
+
 def test_check_mode_writes_nothing(call, tmp_path):
     call("planned", check=True, plan=call("opened", check=True, protected=True)["plan"], held={})
     assert list(tmp_path.iterdir()) == []
@@ -174,6 +207,21 @@ def test_one_that_can_not_be_seen_to_be_dead_is_put_back_on_purpose_only(call):
     with pytest.raises(Refused, match="from elsewhere.*dualwrite_drill_recover=true"):
         call("opened")
     assert call("opened", recover=True)["left"]
+
+
+def test_one_that_can_be_seen_to_be_alive_is_never_put_back(call):
+    planned(call)
+    with pytest.raises(Refused, match=f"a drill is under way.*process {os.getpid()} runs"):
+        call("opened", recover=True)
+
+
+def test_one_that_has_ended_unheard_by_its_parent_is_not_alive(call):
+    child = subprocess.Popen(["true"])
+    told = identity(child.pid)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    planned(call, controller=told)
+    assert call("opened", recover=True)["left"]
+    child.wait()
 
 
 def test_a_plan_that_can_not_be_read_stops_every_drill(call, tmp_path):
