@@ -41,6 +41,7 @@ PRODUCTION = {
 }
 PASSFILE = {"host": "db-1", "port": "5432", "database": "shop", "user": "cleaner", "password": SECRET}
 YOURS = {
+    "awx_kept_folder": "/mnt/dual-write",
     "awx_environments": [PRODUCTION],
     "awx_project": {
         "name": "dual-write",
@@ -117,6 +118,9 @@ def test_awx_is_configured_and_the_second_time_nothing_changes(awx, tmp_path):
     template = awx.one("job_templates", "Roll back dual-write (production)")
     assert template["playbook"] == "playbooks/rollback_dual_write.yml"
     assert (template["ask_variables_on_launch"], template["job_slice_count"]) == (False, 3)
+    drill = awx.one("job_templates", "Drill (production)")
+    kept = {"dualwrite_reports": "/mnt/dual-write/reports", "dualwrite_drill_ledger": "/mnt/dual-write/drills"}
+    assert json.loads(drill["extra_vars"]) == json.loads(template["extra_vars"]) == kept
     restore = awx.one("job_templates", "Restore a backup (production)")
     assert restore["job_slice_count"] == 1, "a database is restored once, not once in each slice"
     assert awx.linked[f"{template['url']}credentials/"] == [awx.one("credentials", "production database")["id"]]
@@ -144,6 +148,12 @@ def test_a_protected_environment_asks_and_waits_for_an_approval(awx):
         assert asked == awx.survey("job_templates", f"{name} (production)")
 
 
+def test_what_a_killed_drill_has_left_can_be_put_back_from_the_survey(awx):
+    asked = {one["variable"]: one for one in awx.survey("job_templates", "Drill (production)")}
+    recover = asked["dualwrite_drill_recover"]
+    assert (recover["choices"], recover["default"]) == (["false", "true"], "false")
+
+
 def test_a_drill_a_quarter_is_in_the_calendar(awx):
     from dateutil.rrule import rrulestr
 
@@ -151,6 +161,7 @@ def test_a_drill_a_quarter_is_in_the_calendar(awx):
     for one in awx.objects["schedules"].values():
         days += rrulestr(one["rrule"].replace(" ", "\n"))[:2]
         assert one["extra_data"]["dualwrite_drill_confirm"] == "production"
+        assert one["extra_data"]["dualwrite_drill_recover"] == "false"
     days.sort()
     assert {day.strftime("%A %H:%M") for day in days} == {"Tuesday 10:00"}
     assert [day.month for day in days] == [1, 4, 7, 10] * 2

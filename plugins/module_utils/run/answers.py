@@ -78,7 +78,15 @@ KINDS = {
         ),
         NUMBER,
     ),
-    **dict.fromkeys(("dualwrite_accept_divergence", "dualwrite_cleanup_while_on", "dualwrite_execute"), TRUTH),
+    **dict.fromkeys(
+        (
+            "dualwrite_accept_divergence",
+            "dualwrite_cleanup_while_on",
+            "dualwrite_drill_recover",
+            "dualwrite_execute",
+        ),
+        TRUTH,
+    ),
 }
 
 

@@ -61,6 +61,7 @@ def test_a_template_in_the_name_of_a_variable_is_refused_and_not_shown():
         ("dualwrite_hold", [5], "must be a number, 0 or more, and is a list"),
         ("dualwrite_execute", "maybe", "must be true or false, and is a text"),
         ("dualwrite_execute", "", "must be true or false"),
+        ("dualwrite_drill_recover", "the last one", "must be true or false, and is a text"),
         ("dualwrite_symptoms", {"requests_failing": True}, "must be a text or a list of texts, and is a mapping"),
         ("dualwrite_symptoms", ["requests_failing", 5], "must be a text or a list of texts, and is a list"),
     ],
