@@ -12,7 +12,9 @@ import yaml
 
 from tests.support.play import ROOT, Ended, call, environ
 
-INVENTORIES = sorted(path.parent.name for path in (ROOT / "inventories").glob("*/hosts.yml") if path.parent.name != "lab")
+INVENTORIES = sorted(
+    path.parent.name for path in (ROOT / "inventories").glob("*/hosts.yml") if path.parent.name != "lab"
+)
 SHIPPED = ("disable_dual_write", "disable_strict_mode", "cleanup_test_data", "restore_backup")
 #: without its hosts: what would run on one runs here
 HERE = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
@@ -70,7 +72,9 @@ def test_where_no_backup_is_told_that_drill_alone_is_refused(tmp_path: Path) -> 
     ],
     ids=["in-a-step", "around-all"],
 )
-def test_an_undefined_variable_of_an_exercise_is_told_and_leaves_no_step_out(mine: Any, asked: str, tmp_path: Path) -> None:
+def test_an_undefined_variable_of_an_exercise_is_told_and_leaves_no_step_out(
+    mine: Any, asked: str, tmp_path: Path
+) -> None:
     (tmp_path / "mine.yml").write_text(json.dumps({"dualwrite_drill_exercises": mine}))
     steps = {"name": "Steps", "ansible.builtin.debug": {"msg": "{{ __drill_exercise.get('put_back') or [] }}"}}
     put_back = [{**OPEN, "when": False}, {**steps, "vars": {"drill_plan": {"exercise": "disable_dual_write"}}}]

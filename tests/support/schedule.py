@@ -12,15 +12,18 @@ from tests.support.play import call, environ
 WORDS = "100% $HOME"
 
 
-def scheduled(folder: Path, by: str, command: str) -> list[Path]:
-    """Have the playbook schedule a command for the environment lab, and return the files that it writes."""
+def scheduled(folder: Path, by: str, **commands: str) -> list[Path]:
+    """Have the playbook schedule a drill of the environment lab, and return the files that it writes.
+
+    ``commands`` are ``command`` and ``recover_command``, where they are not to be the playbook's own.
+    """
     made = folder / by
     made.mkdir()
     inventory = folder / "hosts.yml"
     inventory.write_text(json.dumps({"dualwrite": {"hosts": {"web-1": None}}}))
     given = {
         "dualwrite_environment": "lab",
-        "dualwrite_drill_command": command,
+        **{f"dualwrite_drill_{name}": command for name, command in commands.items()},
         "dualwrite_drill_folder": "/tmp",
         "dualwrite_drill_schedule_by": by,
         "dualwrite_drill_schedule": {"hour": 9},

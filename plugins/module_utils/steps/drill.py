@@ -59,7 +59,7 @@ def _open(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
         raise Refused(
             f"the drill {exercise['name']} can't be done in the environment '{environment}': {exercise['unusable']}",
             where=f"exercise {exercise['name']}",
-            hint="Nothing was changed. Add to the inventory what is missing, or name another one: -e dualwrite_drill=q1",
+            hint="Nothing was changed. Give the inventory what is missing, or name another: -e dualwrite_drill=q1",
         )
     drill_id = new_run_id(f"drill-{exercise['name']}")
     dead = [record.run_id for record in opening.unfinished(reports, environment)]
