@@ -92,7 +92,8 @@ class Fleet:
         groups: dict[str, Any] = {}
         variables = self.inventory / "group_vars"
         (variables / "all").mkdir(parents=True)
-        (variables / "all" / "profile.yml").symlink_to(ROOT / "inventories" / "profiles" / "deltacrown.yml")
+        for name in ("deltacrown.yml", "deltacrown_metrics.yml"):
+            (variables / "all" / name).symlink_to(ROOT / "inventories" / "profiles" / name)
         for member in self.members():
             (variables / member.platform).symlink_to(member.group_variables())
             groups[member.platform] = {"hosts": {member.host: {**common, **member.host_variables()}}}

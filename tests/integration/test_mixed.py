@@ -67,7 +67,8 @@ def inventory(docker: ComposeHost, tmp_path_factory: pytest.TempPathFactory) -> 
         shutil.copytree(INVENTORIES / name / "group_vars" / group, variables / group)
     (variables / "compose" / "here.yml").write_text(yaml.safe_dump({"deltacrown_project": str(docker.app.folder)}))
     (variables / "all").mkdir()
-    shutil.copy(INVENTORIES / "profiles" / "deltacrown.yml", variables / "all" / "profile.yml")
+    for name in ("deltacrown.yml", "deltacrown_metrics.yml"):
+        shutil.copy(INVENTORIES / "profiles" / name, variables / "all" / name)
     (variables / "all" / "environment.yml").write_text(yaml.safe_dump(ENVIRONMENT))
     own = yaml.safe_load((INVENTORIES / "lab" / "group_vars" / "all" / "environment.yml").read_text())
     kept = {name: value for name, value in own.items() if name not in ENVIRONMENT}
