@@ -168,6 +168,17 @@ def test_a_metric_that_is_no_number_is_not_known_and_nothing_is_run(lab, run, re
     assert (State.of(lab), newest_run(reports)) == (before, newest)
 
 
+def test_what_was_not_known_stays_told_when_a_step_for_something_else_was_run(lab, strict, run):
+    fail(lab)
+    unknown = {**metric(lab, "vector(0) / vector(0)"), "symptom": "latency_degraded"}
+    ended = run(dualwrite_execute=True, dualwrite_environment_symptoms=[unknown])
+    assert flags(lab) == {("true", "false")}
+    assert ended.closed()["outcome"] == "proved"
+    assert ended.rc != 0
+    assert "Not known: latency_degraded." in ended.text
+    assert "Still there" not in ended.text
+
+
 def test_an_alert_that_is_measured_to_be_wrong_is_told_and_nothing_is_run(lab, run, reports):
     before, newest = State.of(lab), newest_run(reports)
     ended = run(
