@@ -121,7 +121,7 @@ options:
     default: []
   trend:
     description: Seconds between the two looks of a probe that compares a value with itself (C(change) without
-      C(baseline)).
+      C(baseline)). Over how many it was really looked stands in the evidence, as C(over) in C(extra).
     type: float
     default: 3
   window:
@@ -137,7 +137,7 @@ options:
     type: float
     default: 0
   timeout:
-    description: Seconds that measuring may take. What has not answered by then is not known.
+    description: Seconds that a look may take, O(trend) not counted. What has not answered by then is not known.
     type: float
     default: 20
 seealso:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -51,6 +52,7 @@ class SqlProbe(Probe):
         if "baseline" in self.options and self.change is None:
             raise self.bad("baseline belongs to change", hint="Give change as well.")
         self.baseline: Any = self.options.get("baseline")
+        self.taken: float | None = None
         self.connection: Any = None
 
     @property
@@ -74,7 +76,7 @@ class SqlProbe(Probe):
                 rows = self._rows(deadline)
             except RollbackError:
                 return
-            self.baseline = plain(rows[0][0]) if rows else None
+            self._take(plain(rows[0][0]) if rows else None)
 
     def look(self, deadline: Deadline) -> Seen:
         """Query and judge; no row and NULL are unknown."""
@@ -91,8 +93,11 @@ class SqlProbe(Probe):
         extra: dict[str, Any] = {}
         if self.change is not None:
             answers.append(changed("the value", value, self.baseline, self.change))
-            self.baseline = value if self.baseline is None else self.baseline
+            if self.baseline is None:
+                self._take(value)
             extra["baseline"] = self.baseline
+            if self.taken is not None:
+                extra["over"] = round(time.monotonic() - self.taken, 1)
         return Seen(worst(answers), value, self.place, extra)
 
     def close(self) -> None:
@@ -100,6 +105,10 @@ class SqlProbe(Probe):
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.close()
+
+    def _take(self, value: Any) -> None:
+        """Keep the value that later ones are compared with, and when it was seen."""
+        self.baseline, self.taken = value, time.monotonic()
 
     def _change(self) -> Any:
         given = self.options.get("change")

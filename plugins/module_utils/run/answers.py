@@ -73,6 +73,7 @@ KINDS = {
             "dualwrite_restore_timeout",
             "dualwrite_symptom_window",
             "dualwrite_timeout",
+            "dualwrite_trend",
             "dualwrite_verify_timeout",
             "dualwrite_watch",
         ),

@@ -112,7 +112,7 @@ def _probes(params: Mapping[str, Any], rows: Sequence[Row], only: Sequence[str])
 def _ask(probes: Mapping[str, Sequence[Probe]], params: Mapping[str, Any]) -> dict[str, list[Track]]:
     """Ask everything at the same time, with ``patience`` until all pass.
 
-    What compares with itself is first looked at ``trend`` seconds before.
+    What compares with itself is first looked at ``trend`` seconds before, which are no part of the ``timeout``.
     """
     tracks = {symptom: [Track(one, 0.0) for one in found] for symptom, found in probes.items()}
     everything = [track for found in tracks.values() for track in found]
@@ -121,7 +121,8 @@ def _ask(probes: Mapping[str, Sequence[Probe]], params: Mapping[str, Any]) -> di
     for one in trends:
         one.prepare(deadline.within(one.timeout))
     if trends:
-        time.sleep(min(float(params["trend"]), deadline.left()))
+        time.sleep(max(0.0, float(params["trend"])))
+        deadline = Deadline(float(params["timeout"]))
     if everything:
         watch(everything, Deadline(patience) if patience else deadline, 0.5, one_round=not patience)
     return tracks

@@ -46,7 +46,7 @@ def lines_of(symptoms: Sequence[Mapping[str, Any]], plan: Sequence[Mapping[str, 
             how += " and measured" if how == "alerted" and one["state"] == PRESENT else ""
             how += ", BUT MEASURED TO BE ABSENT" if one["contradiction"] else ""
             lines.append(f"{str(one['state']).upper():<8} {one['symptom']} ({how}): {one['label']}")
-            lines += [_evidence(item) for item in one["evidence"] if item["answer"] != PASS or one["contradiction"]]
+            lines += [_evidence(item) for item in one["evidence"] if one["contradiction"] or _says_more(item)]
     for step in plan:
         still = f", only if there is still {' or '.join(step['only_if_still'])}" if step["only_if_still"] else ""
         what = step["scenario"] or f"by a person: {step['person']}"
@@ -64,8 +64,21 @@ def _contradictions(symptoms: Sequence[Mapping[str, Any]], said: str) -> list[st
     return [one["symptom"] for one in symptoms if one["contradiction"] and bool(one["stated"]) == by_person]
 
 
+def _says_more(item: Mapping[str, Any]) -> bool:
+    """Return whether an answer says more than its symptom's state: no pass, or one of a few seconds only."""
+    return item["answer"] != PASS or _over(item) is not None
+
+
+def _over(item: Mapping[str, Any]) -> float | None:
+    """Return the seconds between the two looks of a value that was compared with itself."""
+    extra = item.get("extra")
+    return extra.get("over") if isinstance(extra, Mapping) else None
+
+
 def _evidence(item: Mapping[str, Any]) -> str:
     place = ", ".join(str(item[key]) for key in ("host", "where") if item.get(key))
     detail = " ".join(str(item.get("detail", "")).split())[:_SHOWN]
+    over = _over(item)
+    detail += "" if over is None else f", over {over} s"
     answer = _ANSWERS.get(str(item["answer"]), str(item["answer"]))
     return f"         {answer}: '{item.get('probe')}'{f' ({place})' if place else ''}: {detail}"

@@ -59,6 +59,7 @@ def test_a_template_in_the_name_of_a_variable_is_refused_and_not_shown():
         ("dualwrite_budget", "nan", "must be a number"),
         ("dualwrite_watch", -1, "must be a number"),
         ("dualwrite_hold", [5], "must be a number, 0 or more, and is a list"),
+        ("dualwrite_trend", -1, "must be a number"),
         ("dualwrite_execute", "maybe", "must be true or false, and is a text"),
         ("dualwrite_execute", "", "must be true or false"),
         ("dualwrite_drill_recover", "the last one", "must be true or false, and is a text"),
