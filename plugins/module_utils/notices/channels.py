@@ -66,6 +66,10 @@ def channel(given: Mapping[str, Any], number: int) -> Channel:
     events = given.get("events") or list(EVENTS)
     if isinstance(events, str) or set(events) - set(EVENTS):
         raise _bad(name, "its events are wrong", f"Give a list of: {', '.join(EVENTS)}.")
+    if kind == MODULE and given.get("events") and START in events:
+        raise _bad(
+            name, "a channel of kind module can't tell the start of a run", "Give of events only end, failure or both."
+        )
     urgency = str(given.get("urgency") or LOW)
     if urgency not in URGENCIES:
         raise _bad(name, f"its urgency is '{urgency[:20]}'", f"Urgencies are: {', '.join(URGENCIES)}.")

@@ -194,6 +194,11 @@ def test_recipients_that_are_refused_are_named_and_the_others_get_it():
         ({"kind": "mail", "host": "x", "from": "y"}, "needs 'to'"),
         ({"kind": "mail", "host": "x", "from": "y", "to": "z", "tls": "maybe"}, "its tls is wrong"),
         ({"kind": "module", "module": "slack"}, "module is no full name"),
+        (
+            {"kind": "module", "module": "a.b.c", "events": ["start"]},
+            "a channel of kind module can't tell the start of a run. Give of events only end, failure or both",
+        ),
+        ({"kind": "module", "module": "a.b.c", "events": ["start", "end"]}, "can't tell the start of a run"),
         ({"kind": "file"}, "needs 'path'"),
     ],
 )
