@@ -23,6 +23,7 @@ _HEADER = {
 }
 #: number; OIDs, then kind, schema, name and owner
 _ENTRY = re.compile(r"^\d+; \d+ \d+ (?P<kind>[A-Z]+(?: [A-Z]+)*) (?P<rest>\S.*)$", re.M)
+_ENCODING = re.compile(r"^SET client_encoding = '([^']+)';$", re.M)
 _CONSTRAINTS = ("CONSTRAINT", "FK CONSTRAINT")
 #: kinds of entries behind which there is data; large objects are one entry or several
 _DATA = ("TABLE DATA", "BLOBS")
@@ -35,6 +36,9 @@ def contents(path: str, program: str, deadline: Deadline, environ: Mapping[str, 
     text = _asked([program, "--list", path], deadline, environ, name)
     found = {key: one[1].strip() for key, pattern in _HEADER.items() if (one := pattern.search(text))}
     facts = Facts(**found)  # type: ignore[arg-type]
+    # what is restored of no entry at all is how a session begins that restores
+    if began := _ENCODING.search(_asked([program, "--file=-", "--use-list=/dev/null", path], deadline, environ, name)):
+        facts.encoding = began[1]
     for entry in _ENTRY.finditer(text):
         kind, words = entry["kind"], entry["rest"].split()
         if kind == "EXTENSION":

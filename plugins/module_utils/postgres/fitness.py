@@ -12,6 +12,12 @@ from typing import Any
 from ..core.errors import Refused
 from .databases import Database, Databases
 
+#: whether text of one encoding can be had in another one; SQL_ASCII takes and gives bytes as they are
+_TURNED = """
+SELECT 'SQL_ASCII' IN (%(of)s, %(into)s) OR pg_char_to_encoding(%(of)s) = pg_char_to_encoding(%(into)s) OR EXISTS (
+  SELECT FROM pg_conversion WHERE condefault AND conforencoding = pg_char_to_encoding(%(of)s)
+  AND contoencoding = pg_char_to_encoding(%(into)s))
+"""
 _ME = """
 SELECT r.rolsuper, r.rolsuper OR r.rolcreatedb, current_user, pg_is_in_recovery() FROM pg_roles r
 WHERE r.rolname = current_user
@@ -79,8 +85,13 @@ def require_loadable(
     extensions: Collection[str],
     owners: Collection[str],
     settings: Collection[str],
+    encoding: str,
+    into: str,
 ) -> None:
-    """Raise Refused when the backup asks for what this server lacks; the arguments are what the backup holds."""
+    """Raise Refused when the backup asks for what this server lacks; the arguments are what the backup holds.
+
+    ``into`` is the encoding of the database. Its collation needs no look: both databases are made alike.
+    """
     mine = int(databases.link.server_version) // 10000
     theirs = int(server.partition(".")[0]) if server[:1].isdigit() else 0
     if theirs > mine:
@@ -88,6 +99,12 @@ def require_loadable(
             f"the backup is of PostgreSQL {server}, this server is {mine}",
             where=where,
             hint="Restore it into a server of that version or a later one.",
+        )
+    if encoding and not databases.ask(_TURNED, {"of": encoding, "into": into})[0][0]:
+        raise Refused(
+            f"the backup is written in {encoding}, which the server can't turn into the {into} of the database",
+            where=where,
+            hint="Make the backup with pg_dump --encoding, or restore it into a database of its encoding.",
         )
     there = dict(
         databases.ask(

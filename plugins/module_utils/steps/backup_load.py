@@ -59,7 +59,7 @@ def load_side(
         known = taken.facts
         fitness.require_loadable(
             server, taken.backup.name, server=known.server, extensions=known.extensions, owners=known.owners,
-            settings=known.settings,
+            settings=known.settings, encoding=known.encoding, into=before.encoding,
         )  # fmt: skip
         if taken.path:
             require_understood(clients, version, taken.backup.name)
