@@ -16,7 +16,15 @@ TRAILER = b"PostgreSQL database dump complete"
 _DUMPED_FROM = re.compile(rb"^-- Dumped from database version (\d+(?:\.\d+)?)", re.M)
 _DUMPED_BY = re.compile(rb"^-- Dumped by pg_dump version (\d+(?:\.\d+)?)", re.M)
 _STARTED = re.compile(rb"^-- Started on (.+)$", re.M)
-_COPY = re.compile(rb"^COPY .+ FROM stdin;$", re.M)
+#: what is no statement though it may read like one: literals, bodies of functions, rows; ``open`` is one without its end
+_TOKEN = re.compile(
+    rb"""(?=[CE'"$-])(?:(?P<rows>^COPY\ .+\ FROM\ stdin;$)
+    | (?P<kept>--.*|"[^"]*")
+    | \bE'[^'\\]*(?:(?:\\(?s:.)|'')[^'\\]*)*' | '[^']*'
+    | (\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$)(?s:.*?)\3
+    | (?P<open>(?:\bE)?'|"|\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$))""",
+    re.M | re.X,
+)
 _TABLE = re.compile(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE ((?:\"[^\"]+\"|[^\s(\"]+)+)", re.M)
 _CONSTRAINT = re.compile(rb"^ +ADD CONSTRAINT (?:\"[^\"]+\"|\S+)+ (?:PRIMARY|UNIQUE|EXCLUDE|FOREIGN) ?", re.M)
 _EXTENSION = re.compile(rb"^CREATE EXTENSION (?:IF NOT EXISTS )?(\"[^\"]+\"|\S+?)(?: |;)", re.M)
@@ -59,7 +67,8 @@ class Facts:
 class PlainDump:
     """A plain dump that flows past: feed it chunks, it gives back what may go to psql and keeps the facts.
 
-    Rows of a COPY are passed on unread. Everything else is handed on in whole lines.
+    Rows of a COPY are passed on unread. Everything else is handed on in whole lines, and a literal or the body of a
+    function in one.
     """
 
     def __init__(self, name: str) -> None:
@@ -84,28 +93,32 @@ class PlainDump:
         self._held = b""
         while text:
             if self._in_rows:
-                # a row can't hold an unescaped backslash and dot alone on its line
-                end = 0 if text.startswith(b"\\.\n") else text.find(b"\n\\.\n") + 1
-                if end or text.startswith(b"\\.\n"):
-                    yield text[: end + 3]
-                    text, self._in_rows = text[end + 3 :], False
-                    continue
-                cut = max(text.rfind(b"\n", 0, -4) + 1, 0)
+                # a row can't hold an unescaped backslash and dot alone on its line; text begins with COPY's line end
+                end = text.find(b"\n\\.\n") + 4
+                cut = end if end > 3 else max(len(text) - 3, 0)
                 if cut:
                     yield text[:cut]
-                self._held = text[cut:]
-                return
-            begin = _COPY.search(text)
-            cut = begin.end() + 1 if begin else text.rfind(b"\n") + 1
-            # the line may end with the chunk: its newline is still to come
-            if cut > len(text) or (not begin and not cut):
+                if end < 4:
+                    self._held = text[cut:]
+                    return
+                text, self._in_rows = text[cut:], False
+                continue
+            cut, self._in_rows = self._statements(text, last)
+            if not cut:
                 self._held = text
-                if last:
-                    yield self._seen(text)
-                    self._held = b""
                 return
             yield self._seen(text[:cut])
-            text, self._in_rows = text[cut:], bool(begin)
+            text = text[cut:]
+
+    def _statements(self, text: bytes, last: bool) -> tuple[int, bool]:
+        """Return where the statements end that can be looked at, and whether rows follow there."""
+        end = text.rfind(b"\n") + 1
+        for token in _TOKEN.finditer(text, 0, end):
+            if token["rows"]:
+                return token.end(), True
+            if token["open"] and not last:
+                return text.rfind(b"\n", 0, token.start()) + 1, False
+        return end, False
 
     def _seen(self, statements: bytes) -> bytes:
         facts = self.facts
@@ -115,12 +128,13 @@ class PlainDump:
             facts.client = found[1].decode()
         if not facts.started and (found := _STARTED.search(statements)):
             facts.started = found[1].decode("utf-8", "replace")
-        facts.tables += len(_TABLE.findall(statements))
-        facts.constraints += len(_CONSTRAINT.findall(statements))
-        facts.extensions |= {_name(one) for one in _EXTENSION.findall(statements)}
-        facts.owners |= {_name(one) for one in _OWNER.findall(statements)}
-        facts.settings |= {_name(one) for one in _SETTINGS.findall(statements)}
-        facts.large_objects = facts.large_objects or b"lo_create(" in statements
+        bare = _TOKEN.sub(rb"\g<kept>", statements)
+        facts.tables += len(_TABLE.findall(bare))
+        facts.constraints += len(_CONSTRAINT.findall(bare))
+        facts.extensions |= {_name(one) for one in _EXTENSION.findall(bare)}
+        facts.owners |= {_name(one) for one in _OWNER.findall(bare)}
+        facts.settings |= {_name(one) for one in _SETTINGS.findall(bare)}
+        facts.large_objects = facts.large_objects or b"lo_create(" in bare
         self._end = (self._end + statements)[-2000:]
         return _RESTRICT.sub(b"", statements)
 

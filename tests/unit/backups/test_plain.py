@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -64,6 +67,40 @@ def test_facts_and_rows_are_the_same_whatever_the_chunks(size: int) -> None:
     assert facts.settings == {"statement_timeout", "transaction_timeout"}
 
 
+FUNCTION = rb"""CREATE FUNCTION public.make() RETURNS void
+    LANGUAGE plpgsql
+    AS $_X$
+CREATE TABLE in_a_body (id int);
+COPY in_a_body FROM stdin;
+    ADD CONSTRAINT in_a_body PRIMARY KEY (id);
+it''s $$ and $_$;
+$_X$;
+ALTER FUNCTION public.make() OWNER TO "it's $$";
+-- Name: FUNCTION it's(); Type: COMMENT
+COMMENT ON FUNCTION public.make() IS 'As in:
+CREATE TABLE in_a_comment (id int);
+COPY in_a_comment FROM stdin;';
+COMMENT ON TABLE public.teams IS E'It''s \\ \' "
+CREATE TABLE in_an_escaped_comment (id int);
+';
+CREATE TABLE public."it's" (id integer DEFAULT '1'::integer);
+COPY public."it's" (id) FROM stdin;
+it's $$ "
+\.
+"""
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
+def test_what_reads_like_a_statement_in_a_body_or_a_literal_is_none(size: int) -> None:
+    text = DUMP.replace(b"COPY public.teams", FUNCTION + b"COPY public.teams")
+    dump = PlainDump("x")
+    passed = b"".join(dump.passed(cut(text, size)))
+    assert FUNCTION in passed
+    assert b"this_is_a_row" in passed
+    assert (dump.facts.tables, dump.facts.constraints) == (2, 1)
+    assert dump.facts.owners == {"Delta Crown", "it's $$"}
+
+
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.7, 0.9])
 def test_a_dump_that_was_cut_is_not_whole(share: float) -> None:
     with pytest.raises(VerificationFailed, match="lacks its last line"):
@@ -81,6 +118,43 @@ def test_gzip_of_several_members_is_read_to_its_end() -> None:
     assert b"".join(decompressed(cut(content, 11), "gzip", "x")) == DUMP
     with pytest.raises(VerificationFailed):
         list(decompressed([gzip.compress(DUMP) + b"rubbish"], "gzip", "x"))
+
+
+def zstd(*parts: bytes) -> bytes:
+    zstandard = pytest.importorskip("zstandard")
+    return b"".join(zstandard.ZstdCompressor().compress(part) for part in parts)
+
+
+def test_zstd_of_several_frames_is_read_to_its_end_and_whole_frames_only() -> None:
+    content = zstd(DUMP[:300], b"", DUMP[300:])
+    for size in (11, 256, 10_000):
+        assert b"".join(decompressed(cut(content, size), "zstd", "x")) == DUMP
+    for end in (-1, -5, 10):
+        with pytest.raises(VerificationFailed, match="ends in the middle"):
+            list(decompressed([content[:end]], "zstd", "x"))
+    with pytest.raises(VerificationFailed, match="the zstd data is damaged"):
+        list(decompressed([content + b"rubbish and more of it"], "zstd", "x"))
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+@pytest.mark.parametrize("width", [1000, 1 << 27])
+def test_rows_that_compress_to_nothing_take_no_memory(compression: str, width: int) -> None:
+    text = DUMP.replace(b"restrict abcDEF123", b"echo")
+    head, tail = text.split(b"1\tCREATE")[0], b"\\.\n" + text.split(b"\n\\.\n")[1]
+    content = head + (b"1\t" + b"0" * width + b"\n") * ((1 << 27) // width) + tail
+    wanted = hashlib.sha256(content + b"\n").hexdigest()
+    packed = io.BytesIO(zstd(content) if compression == "zstd" else gzip.compress(content, 6))
+    del content
+    found = hashlib.sha256()
+    tracemalloc.start()
+    try:
+        for piece in PlainDump("x").passed(decompressed(iter(lambda: packed.read(1 << 20), b""), compression, "x")):
+            found.update(piece)
+        dummy, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.hexdigest() == wanted
+    assert peak < 48 << 20
 
 
 def test_a_flipped_bit_in_gzip_is_damage() -> None:

@@ -63,6 +63,23 @@ def compressed_by_zstd(path: Path) -> None:
     path.unlink()
 
 
+@pytest.mark.parametrize("mode", ["side", "in_place"])
+@pytest.mark.parametrize("arguments", [(), ("--inserts", "--disable-dollar-quoting")])
+def test_a_function_that_writes_of_tables_comes_back(shop: Any, mode: str, arguments: tuple[str, ...]) -> None:
+    """What reads like a statement in its body is no table of the backup."""
+    body = "\nBEGIN EXECUTE $q$\nCREATE TABLE made (id int);\n$q$; -- it's so\nEND\n"
+    shop.sql(f"CREATE FUNCTION make() RETURNS void LANGUAGE plpgsql AS $body${body}$body$")
+    shop.sql("COMMENT ON FUNCTION make() IS 'as in\nCREATE TABLE noted (\n  ADD CONSTRAINT noted PRIMARY KEY (id)'")
+    shop.sql("INSERT INTO teams (name) VALUES ('it''s $$\nCREATE TABLE of_a_row (')")
+    shop.dump("shop.sql", *arguments)
+    shop.sql("DROP FUNCTION make()")
+    corrupt(shop)
+    in_place = {"mode": mode, "state": "swapped", "backup": "shop.sql"}
+    assert shop.restore(**(in_place if mode == "in_place" else {}))["changed"]
+    assert shop.teams() == 201
+    assert shop.sql("SELECT prosrc FROM pg_proc WHERE proname = 'make'")[0][0] == body
+
+
 def test_an_archive_that_nobody_has_added_up_bears_no_checksum_and_another_one_is_no_old_acquaintance(
     shop: Any,
 ) -> None:
