@@ -16,7 +16,7 @@ TRAILER = b"PostgreSQL database dump complete"
 _DUMPED_FROM = re.compile(rb"^-- Dumped from database version (\d+(?:\.\d+)?)", re.M)
 _DUMPED_BY = re.compile(rb"^-- Dumped by pg_dump version (\d+(?:\.\d+)?)", re.M)
 _STARTED = re.compile(rb"^-- Started on (.+)$", re.M)
-#: what is no statement though it may read like one: literals, bodies of functions, rows; ``open`` is one without its end
+#: what is no statement though it may read like one: literals, bodies of functions, rows; ``open``: its end is to come
 _TOKEN = re.compile(
     rb"""(?=[CE'"$-])(?:(?P<rows>^COPY\ .+\ FROM\ stdin;$)
     | (?P<kept>--.*|"[^"]*")

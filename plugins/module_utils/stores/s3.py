@@ -26,6 +26,7 @@ AT_ONCE = 4
 #: how often one range is asked for before the read fails
 ATTEMPTS = 6
 ACCESS_HINT = "Allow s3:ListBucket on the bucket and s3:GetObject on its objects to these credentials."
+EXPIRED = ("ExpiredToken", "RequestExpired", "TokenRefreshRequired")
 
 
 class S3Store(Store):
@@ -168,13 +169,16 @@ class S3Store(Store):
     def checksum(self, name: str) -> str:
         """Return what the service knows: ``sha256:<hex>``, ``md5:<hex>``, ``md5-parts:<hex>:<bytes per part>`` or "".
 
-        An ETag is the MD5 of the content, or of the parts' MD5s, unless the object is encrypted with a KMS key.
+        An ETag is the MD5 of the content, or of the parts' MD5s, unless the object is encrypted with a key of KMS or of
+        the customer.
         """
         head = self._head(name, ChecksumMode="ENABLED") or {}
         if head.get("ChecksumSHA256") and "-" not in head["ChecksumSHA256"]:
             return "sha256:" + _hex(head["ChecksumSHA256"])
         etag = str(head.get("ETag", "")).strip('"')
-        if head.get("ServerSideEncryption") == "aws:kms" or not etag:
+        # aws:kms and aws:kms:dsse
+        by_kms = str(head.get("ServerSideEncryption", "")).startswith("aws:kms")
+        if by_kms or head.get("SSECustomerAlgorithm") or not etag:
             return ""
         digest, dash, parts = etag.partition("-")
         if not dash:
@@ -233,6 +237,8 @@ class S3Store(Store):
             code = str(answer.get("Error", {}).get("Code", ""))
             status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             said = str(answer.get("Error", {}).get("Message", "") or "no reason was given")
+            # to HEAD there is an answer without a body, whose code is the status again
+            what = f"S3 answers {status}{'' if code == str(status) else ' ' + code}: {said}"
             if code == "NoSuchBucket":
                 raise NotFound(f"there is no bucket '{self.bucket}'", where=where) from error
             if status == 404:
@@ -243,9 +249,11 @@ class S3Store(Store):
                 raise InvalidInput(
                     f"the bucket is in another region: {said}", where=where, hint="Set region."
                 ) from error
+            if code in EXPIRED:
+                raise Refused(what, where=where, hint="The credentials have expired. Give new ones.") from error
             if status in (400, 401, 403):
-                raise Refused(f"S3 answers {status} {code}: {said}", where=where, hint=ACCESS_HINT) from error
-            raise Unreachable(f"S3 answers {status} {code}: {said}", where=where) from error
+                raise Refused(what, where=where, hint=ACCESS_HINT) from error
+            raise Unreachable(what, where=where, hint="Run the same command again.") from error
         except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
             hint = "Give profile or access_key and secret_key, or run on a machine that has a role."
             raise InvalidInput("no credentials for S3 were found", where=where, hint=hint) from error

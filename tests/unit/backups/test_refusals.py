@@ -64,8 +64,7 @@ def test_a_damaged_backup_is_refused_whatever_the_damage(shop: Any) -> None:
     refused(shop, "holds no SHA-256")
 
 
-def test_a_flipped_byte_is_found_by_the_checksum_that_s3_keeps(shop: Any, objects: Any) -> None:
-    """A service that has damaged an upload can't be had: the file beside the object tells what it was."""
+def test_a_flipped_byte_on_s3_is_found_by_the_checksum_file_beside_it(shop: Any, objects: Any) -> None:
     import hashlib
 
     path = shop.dump("shop.sql")
