@@ -28,7 +28,7 @@ from ..postgres.contents import analyze, counted, emptied, schemas
 from ..postgres.databases import Databases
 from ..stores.base import Store
 from ..stores.registry import open_store
-from .backup_source import as_dump, examine, find_clients, offered, pieces
+from .backup_source import as_dump, examine, find_clients, of_another_database, offered, pieces
 
 NAME = "dualwrite.rollback"
 #: seconds within which a server has to tell what became of a load whose answer was lost
@@ -113,6 +113,7 @@ def in_place(
         with timings.phase("verify"):
             seen = server.reading(choice.candidates[0].size)
             taken = examine(choice, params, clients, folder, deadline, seen=seen)
+        notes += of_another_database(taken, live)
         told: dict[str, Any] = {"backup": taken.as_dict(), "notes": notes}
         if check:
             return result(

@@ -23,7 +23,7 @@ from ..postgres import fitness, load
 from ..postgres.clients import Clients, require_understood
 from ..postgres.contents import analyze, counted, rows
 from ..postgres.databases import Database, Databases
-from .backup_source import Choice, Examined, at_once, examine, find_clients, offered, pieces
+from .backup_source import Choice, Examined, at_once, examine, find_clients, of_another_database, offered, pieces
 
 NAME = "dualwrite.rollback"
 UNTOUCHED = "The database in use was not touched"
@@ -55,6 +55,7 @@ def load_side(
         with timings.phase("verify"):
             seen = server.reading(choice.candidates[0].size)
             taken = examine(choice, params, clients, folder, deadline, whole=whole, seen=seen)
+        notes += of_another_database(taken, live)
         told = {"backup": taken.as_dict(), "database": side, "notes": notes}
         known = taken.facts
         fitness.require_loadable(

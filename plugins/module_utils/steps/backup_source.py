@@ -71,6 +71,14 @@ def find_clients(params: Mapping[str, Any], server: int, deadline: Deadline) -> 
     return found, programs.require_safe(found, str(params.get("on_old_client") or "fail"))
 
 
+def of_another_database(taken: Examined, live: str) -> list[str]:
+    """Return a warning where an archive names another database than ``live``; a plain dump names none."""
+    of = taken.facts.database
+    if of in ("", live):
+        return []
+    return [f"the backup {taken.backup.name} is of the database '{of}', not of '{live}'. Is that what you want?"]
+
+
 def examine(
     choice: Choice,
     params: Mapping[str, Any],

@@ -121,6 +121,20 @@ def test_the_database_is_set_as_before(shop: Any) -> None:
     assert done["replaced"] not in shop.databases()
 
 
+@pytest.mark.parametrize("mode", ["side", "in_place"])
+def test_a_backup_of_another_database_is_restored_with_a_warning(shop: Any, mode: str) -> None:
+    other = f"{shop.name}_copy"
+    shop.sql(f"CREATE DATABASE {other}", "postgres")
+    shop.dump("shop.dump", "-Fc")
+    state = {"mode": mode, "state": "swapped" if mode == "in_place" else "restored", "backup": "shop.dump"}
+    warned = f"the backup shop.dump is of the database '{shop.name}', not of '{other}'"
+    for check in (True, False):
+        notes = shop.restore(check, login_db=other, **state)["notes"]
+        assert [note for note in notes if note.startswith(warned)], notes
+    assert shop.sql("SELECT count(*) FROM teams", other)[0][0] == 200
+    assert not [note for note in shop.restore(True, **state)["notes"] if "is of the database" in note]
+
+
 def test_undo_brings_the_replaced_database_back_and_only_once(shop: Any) -> None:
     shop.dump("shop.dump", "-Fc")
     shop.restore()  # what this one puts aside is not what a second undo may bring back
