@@ -79,8 +79,12 @@ class PlainDump:
         self._end = b""
 
     def passed(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Walk through all of it; raises VerificationFailed at its end when the trailer is missing."""
+        """Walk through all of it; raises VerificationFailed at a zero byte, at its end without the trailer."""
         for chunk in chunks:
+            if b"\0" in chunk:
+                raise VerificationFailed(
+                    "the dump holds a zero byte, which pg_dump does not write", where=self.name, hint=NOT_WHOLE
+                )
             yield from self._feed(chunk)
         yield from self._feed(b"\n", last=True)
         if self._in_rows or TRAILER not in self._end:

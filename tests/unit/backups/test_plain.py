@@ -157,6 +157,20 @@ def test_rows_that_compress_to_nothing_take_no_memory(compression: str, width: i
     assert peak < 48 << 20
 
 
+@pytest.mark.parametrize("content", [bytes(1 << 24), DUMP.replace(b"this_is", bytes(7)), b"PGDMP" + bytes(100) + DUMP])
+def test_what_holds_zeros_is_no_plain_dump_and_is_not_collected(content: bytes) -> None:
+    """As a block that a disk has lost, or an archive in gzip."""
+    pieces = decompressed([gzip.compress(content)], "gzip", "x")
+    tracemalloc.start()
+    try:
+        with pytest.raises(VerificationFailed, match="holds a zero byte, which pg_dump does not write"):
+            list(PlainDump("x").passed(pieces))
+        dummy, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 << 20
+
+
 def test_a_flipped_bit_in_gzip_is_damage() -> None:
     content = bytearray(gzip.compress(DUMP))
     content[len(content) // 2] ^= 4
