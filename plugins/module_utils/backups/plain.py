@@ -29,6 +29,7 @@ _TABLE = re.compile(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE ((?:\"[^\"]+\"|[^\s(
 _CONSTRAINT = re.compile(rb"^ +ADD CONSTRAINT (?:\"[^\"]+\"|\S+)+ (?:PRIMARY|UNIQUE|EXCLUDE|FOREIGN) ?", re.M)
 _EXTENSION = re.compile(rb"^CREATE EXTENSION (?:IF NOT EXISTS )?(\"[^\"]+\"|\S+?)(?: |;)", re.M)
 _OWNER = re.compile(rb"^ALTER .+ OWNER TO (\"[^\"]+\"|\S+);$", re.M)
+_ENCODING = re.compile(rb"^SET client_encoding = '([^']+)';$", re.M)
 _SETTINGS = re.compile(rb"^SET (\w+) = ", re.M)
 #: pg_dump keeps psql from commands of its own with a key that it writes down; ours is one that nobody knows before
 _RESTRICT = re.compile(rb"^\\(?:un)?restrict [0-9A-Za-z]+\n", re.M)
@@ -138,6 +139,8 @@ class PlainDump:
         facts.extensions |= {_name(one) for one in _EXTENSION.findall(bare)}
         facts.owners |= {_name(one) for one in _OWNER.findall(bare)}
         facts.settings |= {_name(one) for one in _SETTINGS.findall(bare)}
+        if not facts.encoding and (written := _ENCODING.search(statements)):
+            facts.encoding = written[1].decode()
         facts.large_objects = facts.large_objects or b"lo_create(" in bare
         self._end = (self._end + statements)[-2000:]
         return _RESTRICT.sub(b"", statements)

@@ -160,6 +160,7 @@ def test_credentials_that_have_expired_are_said_as_such(shop: Any, objects: Any,
         return answer.refused(400, code, "The provided token has expired.") if asked else answer
 
     store = way(expire)
-    error: RollbackError = refused(shop, f"400 {code}", store=store)
-    assert "Give new ones" in error.hint
-    assert store["secret_key"] not in str(error)
+    for verification in ("before", "during"):
+        error: RollbackError = refused(shop, f"400 {code}", store=store, verification=verification)
+        assert "Give new ones" in error.hint
+        assert store["secret_key"] not in str(error)
