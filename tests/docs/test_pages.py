@@ -18,7 +18,7 @@ from ansible_collections.dualwrite.rollback.plugins.module_utils.core.booleans i
 from ansible_collections.dualwrite.rollback.plugins.module_utils.drill.exercises import complete as complete_exercises
 from ansible_collections.dualwrite.rollback.plugins.module_utils.notices.channels import channel
 from ansible_collections.dualwrite.rollback.plugins.module_utils.notices.contacts import check_contacts
-from ansible_collections.dualwrite.rollback.plugins.module_utils.options import CLEANUP
+from ansible_collections.dualwrite.rollback.plugins.module_utils.options import CLEANUP, TRANSACTION, merge
 from ansible_collections.dualwrite.rollback.plugins.module_utils.platforms.registry import make as make_platform
 from ansible_collections.dualwrite.rollback.plugins.module_utils.probes.base import Context
 from ansible_collections.dualwrite.rollback.plugins.module_utils.probes.registry import make as make_probe
@@ -143,7 +143,7 @@ def test_yaml_is_accepted(block: Block, tmp_path: Path) -> None:
     for contacts in all_of(content, "dualwrite_contacts"):
         check_contacts(contacts)
     for cleanup in all_of(content, "dualwrite_cleanup"):
-        assert ArgumentSpecValidator(CLEANUP["argument_spec"]).validate(cleanup).error_messages == []
+        assert ArgumentSpecValidator(merge(TRANSACTION, CLEANUP)["argument_spec"]).validate(cleanup).error_messages == []
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
