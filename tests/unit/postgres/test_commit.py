@@ -33,6 +33,9 @@ class Way:
 
     def close(self) -> None:
         """Let nobody in any more, and wait for what is late."""
+        # a thread that waits for a client holds the door open otherwise, for one more of whoever knocks
+        with contextlib.suppress(OSError):
+            self._door.shutdown(socket.SHUT_RDWR)
         self._door.close()
         for one in self._late:
             one.join()
