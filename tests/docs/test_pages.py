@@ -100,13 +100,9 @@ PROBES = [
 
 def probes_of(value: Any) -> list[dict[str, Any]]:
     """Return the probes of a list, or of a list of symptoms or of scenarios that have such lists."""
-    if isinstance(value, Mapping):
-        return (
-            [dict(value)]
-            if "name" in value
-            else probes_of([one for one in value.values() if one and type(one) is list])
-        )
-    return [probe for one in value for probe in probes_of(one)]
+    if not isinstance(value, Mapping):
+        return [probe for one in value for probe in probes_of(one)]
+    return [dict(value)] if "name" in value else probes_of([one for one in value.values() if isinstance(one, list)])
 
 
 def filled(content: Any, secret: Path) -> Any:
@@ -143,7 +139,8 @@ def test_yaml_is_accepted(block: Block, tmp_path: Path) -> None:
     for contacts in all_of(content, "dualwrite_contacts"):
         check_contacts(contacts)
     for cleanup in all_of(content, "dualwrite_cleanup"):
-        assert ArgumentSpecValidator(merge(TRANSACTION, CLEANUP)["argument_spec"]).validate(cleanup).error_messages == []
+        options = merge(TRANSACTION, CLEANUP)["argument_spec"]
+        assert ArgumentSpecValidator(options).validate(cleanup).error_messages == []
 
 
 # --- commands -------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def test_cron_starts_the_drill_on_the_first_tuesday_and_on_no_other_day(tmp_path
             arguments = [str(folder), str(made), f"@{day} 08:59:57", str(library[0])]
             argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", CRON, "sh", *arguments]
             daemons.append(subprocess.Popen(argv, stderr=subprocess.PIPE))
-        wait_until(lambda: (tmp_path / "recovered-Tue").exists(), "cron to start the drill and what follows")
+        wait_until((tmp_path / "recovered-Tue").exists, "cron to start the drill and what follows")
         time.sleep(3)  # the other one has the same minute behind it then
         assert [one.poll() for one in daemons] == [None, None]
     finally:

@@ -168,9 +168,11 @@ class Shop:
 @contextlib.contextmanager
 def _shop(server: Any, folder: Path) -> Iterator[Shop]:
     made = Shop(server, folder, 200)
-    yield made
-    for name in made.databases():
-        made.admin("postgres", f'DROP DATABASE "{name}" WITH (FORCE)')
+    try:
+        yield made
+    finally:
+        for name in made.databases():
+            made.admin("postgres", f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_zstd_of_several_frames_is_read_to_its_end_and_whole_frames_only() -> No
 @pytest.mark.parametrize("width", [1000, 1 << 27])
 def test_rows_that_compress_to_nothing_take_no_memory(compression: str, width: int) -> None:
     text = DUMP.replace(b"restrict abcDEF123", b"echo")
-    head, tail = text.split(b"1\tCREATE")[0], b"\\.\n" + text.split(b"\n\\.\n")[1]
+    head, tail = text.split(b"1\tCREATE", maxsplit=1)[0], b"\\.\n" + text.split(b"\n\\.\n")[1]
     content = head + (b"1\t" + b"0" * width + b"\n") * ((1 << 27) // width) + tail
     wanted = hashlib.sha256(content + b"\n").hexdigest()
     packed = io.BytesIO(zstd(content) if compression == "zstd" else gzip.compress(content, 6))
