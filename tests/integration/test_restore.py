@@ -136,6 +136,7 @@ def test_in_place_the_restored_data_is_asked_and_the_copy_of_what_was_there_come
 ):
     restart(lab, "false")
     wait_until(lambda: held(lab) == ["false"] * 5, "five processes to hold dual-write off")
+    lab.sql(f"UPDATE {VNEXT} SET name = 'mended' WHERE name = 'CORRUPTED'")  # what the test before has left
     backup = dump(lab, objects, "-Fc", name=named("_whole.dump"))
     corrupt(lab)
     # the data that is to be replaced would not pass
@@ -146,7 +147,7 @@ def test_in_place_the_restored_data_is_asked_and_the_copy_of_what_was_there_come
     assert ended.rc == 0, ended.text
     assert corrupted(lab) == 0
 
-    lab.sql(f"UPDATE {VNEXT} SET name = 'CORRUPTED' WHERE id = (SELECT min(id) FROM {VNEXT})")
+    lab.sql("CREATE TABLE added_since (id int)")  # users rename teams meanwhile
     asked = [{"name": "what no backup holds", "kind": "sql", "query": "SELECT 1", "equals": 2}]
     refused = run("restore_backup", **in_place, dualwrite_restore_probes=asked)
     assert refused.rc != 0
@@ -155,7 +156,8 @@ def test_in_place_the_restored_data_is_asked_and_the_copy_of_what_was_there_come
     assert "what no backup holds" in said
     saved = refused.phase("exchange")["saved"]
     assert f"Run: ansible-playbook restore_backup.yml -e dualwrite_backup={saved}" in said
-    assert corrupted(lab) == 0
+    added = "SELECT to_regclass('added_since') IS NOT NULL"
+    assert lab.sql(added) == [(False,)]
     back = run("restore_backup", **{**in_place, "dualwrite_backup": saved})
     assert back.rc == 0, back.text
-    assert corrupted(lab) == 1
+    assert lab.sql(added) == [(True,)]
