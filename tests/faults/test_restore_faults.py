@@ -157,6 +157,30 @@ def test_when_the_way_back_fails_too_one_command_is_named_and_it_does(
     assert databases(lab) == before
 
 
+def test_in_place_the_command_that_is_named_brings_back_the_data_on_which_the_application_starts(
+    bench: Bench, backup: Path, command: list[str], reports: Path
+) -> None:
+    lab, env = bench.lab, environ(reports, DUALWRITE_LAB=str(bench.lab.dir))
+    options = {"mode": "in_place", "bin_dir": str(binaries()), "on_old_client": "warn"}
+    in_place = [*command, "-e", json.dumps({"dualwrite_backup_options": options})]
+    lab.sql("CREATE TABLE added_since (id int)")
+    bench.before_start("web", asks(lab, DATABASE, "SELECT to_regclass('added_since') IS NOT NULL"))
+    try:
+        ended = call([*in_place, "-e", f"dualwrite_backup={backup.name}"], reports, env)
+        assert ended.rc != 0
+        saved = ended.phase("exchange")["saved"]
+        named = ["-e", f"dualwrite_backup={saved}", "-e", '{"dualwrite_restore_flags": {}}']
+        line = f"ansible-playbook restore_backup.yml -e {named[1]} -e '{named[3]}' brings the other data back."
+        sentence(ended, "The application does not start", line)
+        assert lab.sql("SELECT to_regclass('added_since')") == [(None,)]
+        again = call([*in_place, *named], reports, env)
+        assert again.rc == 0, again.text
+        assert lab.sql("SELECT to_regclass('added_since')") == [("added_since",)]
+        assert lab.request("GET", "/health/")[1]["status"] == "healthy"
+    finally:
+        lab.sql("DROP TABLE IF EXISTS added_since")
+
+
 def test_a_damaged_backup_ends_the_run_and_the_application_never_stops(
     lab: Lab, backup: Path, command: list[str], reports: Path
 ) -> None:

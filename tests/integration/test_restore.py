@@ -122,6 +122,7 @@ def test_a_corrupted_state_is_restored_from_s3_under_traffic_and_undone(lab, obj
     assert backup in told(ended.run_folder, "incident.md").replace("\\", "")
     figures(restore_in_all=ended.took, swap=exchanged["swap"]["seconds"], requests_fail_for=seconds, failed=failed)
 
+    restart(lab, "true")  # the migration has gone on meanwhile
     undone = run("undo_restore")
     assert undone.rc == 0, undone.text
     assert corrupted(lab) > 0
@@ -155,9 +156,9 @@ def test_in_place_the_restored_data_is_asked_and_the_copy_of_what_was_there_come
     assert "The database was replaced in place, and what must be true of it is not" in said
     assert "what no backup holds" in said
     saved = refused.phase("exchange")["saved"]
-    assert f"Run: ansible-playbook restore_backup.yml -e dualwrite_backup={saved}" in said
+    assert f"Run: ansible-playbook restore_backup.yml -e dualwrite_backup={saved} -e '" in said
     added = "SELECT to_regclass('added_since') IS NOT NULL"
     assert lab.sql(added) == [(False,)]
-    back = run("restore_backup", **{**in_place, "dualwrite_backup": saved})
+    back = run("restore_backup", **{**in_place, "dualwrite_backup": saved, "dualwrite_restore_flags": {}})
     assert back.rc == 0, back.text
     assert lab.sql(added) == [(True,)]

@@ -9,11 +9,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .deadline import Deadline
+from .deadline import Deadline, wait_until
 from .errors import Unreachable
 from .redact import redact_text
 from .translate import require
 
+#: seconds within which a server has to tell what became of a commit whose answer was lost
+PATIENCE = 30
 #: option of community.postgresql -> keyword of libpq
 KEYWORDS = {
     "login_host": "host",
@@ -69,6 +71,22 @@ def connect(
         return psycopg2.connect(**limits, **(more or {}), **keywords(given))
     except psycopg2.Error as error:
         raise Unreachable(f"no connection: {words(error, given)}", where=place(given)) from error
+
+
+def reconnect(given: Mapping[str, Any], *, name: str, needed_for: str) -> Any:
+    """Open a connection to ask what became of a commit whose answer was lost.
+
+    A server that recovers lets nobody in for a while, so that it is tried for ``PATIENCE`` seconds. Raises
+    DeadlinePassed behind that.
+    """
+
+    def again() -> Any:
+        try:
+            return connect(given, Deadline(5), name=name, needed_for=needed_for)
+        except Unreachable:
+            return None
+
+    return wait_until(again, Deadline(PATIENCE), what="a server that answers again", where=place(given))
 
 
 #: keyword of libpq -> environment variable of its programs

@@ -11,15 +11,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.deadline import Deadline, wait_until
-from ..core.errors import Conflict, RollbackError, Unreachable
-from ..core.libpq import connect, words
+from ..core.deadline import Deadline
+from ..core.errors import Conflict, RollbackError
+from ..core.libpq import connect, reconnect, words
 
 NAME = "dualwrite.rollback swap"
 #: how often the exchange is tried when sessions that can be ended come between
 ATTEMPTS = 2
-#: seconds within which a server has to tell what became of an exchange whose answer was lost
-PATIENCE = 30
 _SESSIONS = """
 SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, '') FROM pg_stat_activity a
 JOIN pg_database d ON d.oid = a.datid
@@ -107,7 +105,7 @@ def _require_renamed(given: Mapping[str, Any], renames: list[tuple[str, str]], p
 
     lost = f"the connection was lost during the exchange: {words(problem, given)}"
     try:
-        link = wait_until(lambda: _again(given), Deadline(PATIENCE), what="a server that answers again")
+        link = reconnect(given, name=NAME, needed_for="a restore")
         with contextlib.closing(link), link.cursor() as cursor:
             # the first is renamed to a name that nobody had
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [renames[0][1]])
@@ -120,14 +118,6 @@ def _require_renamed(given: Mapping[str, Any], renames: list[tuple[str, str]], p
         ) from silent
     if not renamed:
         raise RollbackError(f"{lost}; nothing was changed", where=renames[0][0]) from problem
-
-
-def _again(given: Mapping[str, Any]) -> Any:
-    """Return a new connection, None while the server lets nobody in."""
-    try:
-        return connect(given, Deadline(5), name=NAME, needed_for="a restore")
-    except Unreachable:
-        return None
 
 
 def _end_sessions(link: Any, names: list[str], done: threading.Event, ended: set[int]) -> None:

@@ -18,7 +18,7 @@ from ..backups.choose import SET_ASIDE
 from ..backups.formats import PLAIN
 from ..core.deadline import Deadline, wait_until
 from ..core.errors import CommandFailed, RollbackError, VerificationFailed
-from ..core.libpq import connect, environment
+from ..core.libpq import PATIENCE, connect, environment, reconnect
 from ..core.redact import redact_text, secret_values
 from ..core.result import Timings, result
 from ..postgres import clients as programs
@@ -31,8 +31,6 @@ from ..stores.registry import open_store
 from .backup_source import as_dump, examine, find_clients, of_another_database, offered, pieces
 
 NAME = "dualwrite.rollback"
-#: seconds within which a server has to tell what became of a load whose answer was lost
-PATIENCE = 30
 _LOADING = """
 SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 AND usename = current_user AND application_name = %s
@@ -166,11 +164,13 @@ def _committed(params: Mapping[str, Any], before: set[int]) -> bool:
 
     Raises RollbackError when the server can't be asked.
     """
-    deadline = Deadline(PATIENCE)
-    with contextlib.closing(_inside(params, deadline)) as link:
+    with contextlib.closing(reconnect(dict(params), name=NAME, needed_for="a restore")) as link:
+        link.autocommit = True
         inside = Databases(link, params)
-        wait_until(lambda: not inside.ask(_LOADING, [NAME]), deadline, what="the end of the session that loaded")
-        return bool(before) and not before & schemas(inside)
+        ended = Deadline(PATIENCE)
+        wait_until(lambda: not inside.ask(_LOADING, [NAME]), ended, what="the end of the session that loaded")
+        now = schemas(inside)
+        return now != before and not now & before
 
 
 def _inside(params: Mapping[str, Any], deadline: Deadline) -> Any:

@@ -94,10 +94,11 @@ def examine(
     With the option skip_damaged the next older one is tried; else raises VerificationFailed of the first. What has to
     be fetched for pg_restore lies in ``folder`` afterwards.
     """
+    reading = _Reading(params, clients, folder, deadline, whole, seen or _unseen)
     problem: RollbackError | None = None
     for backup in choice.candidates:
         try:
-            return _examined(choice.store, backup, params, clients, folder, deadline, whole, seen or _unseen)
+            return reading.examined(choice.store, backup)
         except RollbackError as error:
             problem = problem or error
             if error.kind != "verification_failed" or not params.get("skip_damaged"):
@@ -120,71 +121,67 @@ def as_dump(name: str, sql: Iterable[bytes]) -> Iterator[bytes]:
     return PlainDump(name).passed(sql)
 
 
-def _examined(
-    store: Store,
-    backup: Backup,
-    params: Mapping[str, Any],
-    clients: Clients,
-    folder: str,
-    deadline: Deadline,
-    whole: bool,
-    seen: Callable[[int], None],
-) -> Examined:
-    if backup.format.kind != formats.DIRECTORY:
-        with store.open(backup.name) as stream:
-            head = stream.read(formats.HEAD)
-        backup = replace(backup, format=formats.by_content(head, backup.name))
-    checksum = fetch.Checksum(fetch.expected_checksum(store, backup))
-    if backup.format.kind == formats.PLAIN:
+@dataclass(frozen=True)
+class _Reading:
+    """How backups are read: the options, the programs, a folder for copies, how long, to their end, and who counts."""
+
+    params: Mapping[str, Any]
+    clients: Clients
+    folder: str
+    deadline: Deadline
+    whole: bool
+    seen: Callable[[int], None]
+
+    def examined(self, store: Store, backup: Backup) -> Examined:
+        """Read one backup; raises VerificationFailed and what the store raises."""
+        if backup.format.kind != formats.DIRECTORY:
+            with store.open(backup.name) as stream:
+                head = stream.read(formats.HEAD)
+            backup = replace(backup, format=formats.by_content(head, backup.name))
+        checksum = fetch.Checksum(fetch.expected_checksum(store, backup))
+        read = self._plain if backup.format.kind == formats.PLAIN else self._archive
+        return read(store, backup, checksum)
+
+    def _plain(self, store: Store, backup: Backup, checksum: fetch.Checksum) -> Examined:
         dump = PlainDump(backup.name)
-        chunks = _timed(fetch.chunks(store, backup.name, checksum, seen), deadline)
-        content = formats.decompressed(chunks, backup.format.compression, backup.name)
-        if not whole:
+        content = formats.decompressed(self._chunks(store, backup, checksum), backup.format.compression, backup.name)
+        if not self.whole:
             # the first lines tell which versions wrote it; the rest is verified while it is loaded
             for dummy in dump.passed(itertools.islice(content, 1)):
                 break
             return Examined(backup, dump.facts, checksum.expected)
         for dummy in dump.passed(content):
             pass
-        programs.require_new_enough(clients, dump.facts.client, backup.name)
+        programs.require_new_enough(self.clients, dump.facts.client, backup.name)
         return Examined(backup, dump.facts, checksum.verify(backup.name))
-    return _archive(store, backup, params, clients, folder, deadline, whole, checksum, seen)
 
+    def _archive(self, store: Store, backup: Backup, checksum: fetch.Checksum) -> Examined:
+        """Examine what pg_restore reads, its checksum beside its content where it lies on this host already."""
+        local = fetch.local_path(store, backup)
+        path = local or fetch.fetch(store, backup, self.folder, checksum, self.seen)
+        program, environ = self.clients.program("pg_restore"), environment(self.params, name=NAME)
 
-def _archive(
-    store: Store,
-    backup: Backup,
-    params: Mapping[str, Any],
-    clients: Clients,
-    folder: str,
-    deadline: Deadline,
-    whole: bool,
-    checksum: fetch.Checksum,
-    seen: Callable[[int], None],
-) -> Examined:
-    """Examine what pg_restore reads, its checksum beside its content where it lies on this host already."""
-    local = fetch.local_path(store, backup)
-    path = local or fetch.fetch(store, backup, folder, checksum, seen)
-    program, environ = clients.program("pg_restore"), environment(params, name=NAME)
+        def add_up() -> None:
+            for dummy in self._chunks(store, backup, checksum):
+                pass
 
-    def add_up() -> None:
-        for dummy in _timed(fetch.chunks(store, backup.name, checksum, seen), deadline):
-            pass
+        def read() -> Facts:
+            facts = archives.contents(path, program, self.deadline, environ, backup.name)
+            programs.require_new_enough(self.clients, facts.client, backup.name)
+            if self.whole:
+                processes = 1 if backup.format.kind == formats.TAR else at_once(self.params)
+                archives.read_through(path, program, self.deadline, environ, backup.name, processes)
+            return facts
 
-    def read() -> Facts:
-        facts = archives.contents(path, program, deadline, environ, backup.name)
-        programs.require_new_enough(clients, facts.client, backup.name)
-        if whole:
-            processes = 1 if backup.format.kind == formats.TAR else at_once(params)
-            archives.read_through(path, program, deadline, environ, backup.name, processes)
-        return facts
+        # a wrong checksum says more than what pg_restore makes of it
+        passes: dict[str, Callable[[], Any]] = {"checksum": add_up, "content": read}
+        if not local or backup.format.kind == formats.DIRECTORY or not (self.whole or checksum.expected):
+            del passes["checksum"]
+        facts = of_each(passes, lambda one: passes[one]())["content"]
+        return Examined(backup, facts, checksum.found, path)
 
-    # a wrong checksum says more than what pg_restore makes of it
-    passes: dict[str, Callable[[], Any]] = {"checksum": add_up, "content": read}
-    if not local or backup.format.kind == formats.DIRECTORY or not (whole or checksum.expected):
-        del passes["checksum"]
-    facts = of_each(passes, lambda one: passes[one]())["content"]
-    return Examined(backup, facts, checksum.found, path)
+    def _chunks(self, store: Store, backup: Backup, checksum: fetch.Checksum) -> Iterator[bytes]:
+        return _timed(fetch.chunks(store, backup.name, checksum, self.seen), self.deadline)
 
 
 def at_once(params: Mapping[str, Any]) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import RollbackError
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core import libpq
+from ansible_collections.dualwrite.rollback.plugins.module_utils.core.errors import RollbackError, Unreachable
 from ansible_collections.dualwrite.rollback.plugins.module_utils.postgres import swap
 
 
@@ -54,15 +55,21 @@ def test_a_session_that_is_ended_before_the_commit_has_changed_nothing(shop: Any
 
 
 def test_one_that_is_lost_behind_the_commit_is_known_to_be_made(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer to the commit is taken away: a network that breaks in that very moment can't be had."""
+    """The answer to the commit is taken away, and who asks again is let in the third time: a crash in that moment."""
     import psycopg2
 
     loaded(shop)
-    rename = swap._rename
+    rename, connect, starting = swap._rename, libpq.connect, iter([True, True])
+
+    def let_in(*arguments: Any, **more: Any) -> Any:
+        if next(starting, False):
+            raise Unreachable("no connection: the database system is starting up")
+        return connect(*arguments, **more)
 
     def lost(link: Any, *arguments: Any) -> None:
         rename(link, *arguments)
         link.close()
+        monkeypatch.setattr(libpq, "connect", let_in)
         raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(swap, "_rename", lost)
@@ -70,6 +77,7 @@ def test_one_that_is_lost_behind_the_commit_is_known_to_be_made(shop: Any, monke
     assert done["changed"]
     assert shop.teams() == 200
     assert done["replaced"] in shop.databases()
+    assert next(starting, None) is None
 
 
 def test_a_server_that_does_not_come_back_leaves_words_with_which_to_find_out(
@@ -80,13 +88,16 @@ def test_a_server_that_does_not_come_back_leaves_words_with_which_to_find_out(
 
     loaded(shop)
 
+    def out_of_reach(*arguments: Any, **more: Any) -> None:
+        raise Unreachable("no connection: the database system is starting up")
+
     def lost(link: Any, *arguments: Any) -> None:
         link.close()
-        monkeypatch.setattr(swap, "_again", lambda given: None)
+        monkeypatch.setattr(libpq, "connect", out_of_reach)
         raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(swap, "_rename", lost)
-    monkeypatch.setattr(swap, "PATIENCE", 1)
+    monkeypatch.setattr(libpq, "PATIENCE", 1)
     with pytest.raises(RollbackError, match="whether the databases were exchanged before is not known") as caught:
         shop.restore(state="swapped")
     assert f"If there is a database {shop.name}_replaced_" in str(caught.value)
